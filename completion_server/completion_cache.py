@@ -1,0 +1,91 @@
+"""The last completions, by the exact text around the cursor; also answers when the user types along one.
+
+The key holds the text before and after the cursor as it is: white space counts, and the suffix counts. Only text
+and positions; knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from completion_server.document import Document, Position
+
+_LINES_BEFORE = 40
+_LINES_AFTER = 20
+_MAX_CHARS = 8000
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Text before and after a cursor. Two equal places get the same completion."""
+
+    uri: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    place: _Place
+    texts: tuple[str, ...]
+
+
+class CompletionCache:
+    """Up to ``max_entries`` places and what was suggested there."""
+
+    def __init__(self, max_entries: int) -> None:
+        self._entries: LRUCache[_Place, _Entry] = LRUCache(max(max_entries, 1))
+        self._is_off = max_entries == 0
+        self._last_entry: dict[str, _Entry] = {}
+
+    def store(self, document: Document, position: Position, texts: tuple[str, ...]) -> None:
+        """Remember ``texts`` (at least one, none empty) for this place."""
+        if self._is_off or not texts:
+            return
+        place = _place(document, position)
+        entry = _Entry(place, texts)
+        self._entries[place] = entry
+        self._last_entry[document.uri] = entry
+
+    def lookup(self, document: Document, position: Position, num_items: int) -> tuple[str, ...] | None:
+        """Texts for this very place, or what is left of the last suggestion the user is typing along."""
+        place = _place(document, position)
+        entry: _Entry | None = self._entries.get(place)
+        if entry is not None and len(entry.texts) >= num_items:
+            return entry.texts[:num_items]
+        last = self._last_entry.get(document.uri)
+        return None if last is None else _type_through(last, place)
+
+    def forget(self, uri: str) -> None:
+        """Drop what belongs to a closed document."""
+        self._last_entry.pop(uri, None)
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._last_entry.clear()
+
+
+def _type_through(entry: _Entry, place: _Place) -> tuple[str, ...] | None:
+    """What remains of ``entry``'s first text when exactly its beginning was typed; None when it was not.
+
+    Typing inside a line moves no window line, so the new text before the cursor starts with the old one.
+    """
+    if entry.place.after != place.after or not place.before.startswith(entry.place.before):
+        return None
+    typed = place.before[len(entry.place.before) :]
+    text = entry.texts[0]
+    if not typed or not text.startswith(typed) or len(typed) == len(text):
+        return None
+    return (text[len(typed) :],)
+
+
+def _place(document: Document, position: Position) -> _Place:
+    # The window starts at a multiple of its size, so typing within it only adds at its end.
+    first_line = max(position.line // _LINES_BEFORE - 1, 0) * _LINES_BEFORE
+    before = document.text_before(position, first_line)
+    after = document.text_after(position, position.line + 1 + _LINES_AFTER)
+    return _Place(
+        document.uri, before[-_MAX_CHARS:] if len(before) > 2 * _MAX_CHARS else before, after[:_MAX_CHARS]
+    )

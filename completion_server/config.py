@@ -1,0 +1,280 @@
+"""Settings: what an editor, a file or the environment says (Options) becomes one frozen ``Settings``.
+
+Owns defaults, bounds, the JSON Schema and the only reading of environment variables. A bad value falls back to
+the value below it and is reported once; it never stops the server. Precedence, lowest first: defaults, the
+workspace's ``.completion-server.toml``, the editor's settings, the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+WORKSPACE_FILE_NAME = ".completion-server.toml"
+EDITOR_SECTION = "completionServer"
+_ENV_PREFIX = "COMPLETION_SERVER_"
+
+Options = Mapping[str, Any]
+"""Settings as sent: nested, every key optional, keys in camelCase or snake_case, values not yet checked."""
+
+
+class ModelSettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """Which model answers, and where it runs."""
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Registry name, directory with safetensors, .gguf file, or Hub id (org/name).",
+        ),
+    ] = "smollm2-135m"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Meta(description="Where the model runs. auto: CUDA, then MPS, then CPU."),
+    ] = "auto"
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        Meta(
+            description="Weight type. auto: float16 on MPS, bfloat16 where the hardware multiplies it, else float32."
+        ),
+    ] = "auto"
+    num_threads: Annotated[
+        int, Meta(ge=0, le=256, description="CPU threads for the model; 0 leaves the choice to the server.")
+    ] = 0
+    offline: Annotated[bool, Meta(description="Never fetch anything; use only what is on this disk.")] = False
+    cache_dir: Annotated[
+        str, Meta(description="Where models are kept; empty means the user's cache directory.")
+    ] = ""
+    fim_format: Annotated[
+        str,
+        Meta(description="Fill-in-the-middle format by name; auto detects it from the tokenizer's tokens."),
+    ] = "auto"
+    prompt_order: Annotated[
+        Literal["auto", "psm", "spm"],
+        Meta(description="Order of prefix and suffix in the prompt; auto takes the format's own."),
+    ] = "auto"
+
+
+class LatencySettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """Wall-clock limits, counted from the arrival of a request."""
+
+    automatic_timeout_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="Time limit for a suggestion that appears by itself, in ms.")
+    ] = 300
+    invoked_timeout_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="Time limit for a suggestion asked for by hand, in ms.")
+    ] = 1500
+    prefill_chunk_ms: Annotated[
+        int,
+        Meta(ge=5, le=1000, description="Longest stretch of work between two looks at the clock, in ms."),
+    ] = 50
+
+
+class GenerationSettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """How text is generated."""
+
+    automatic_max_tokens: Annotated[
+        int, Meta(ge=1, le=1024, description="Most tokens in a suggestion that appears by itself.")
+    ] = 64
+    invoked_max_tokens: Annotated[
+        int, Meta(ge=1, le=4096, description="Most tokens in a suggestion asked for by hand.")
+    ] = 256
+    invoked_max_items: Annotated[
+        int, Meta(ge=1, le=3, description="Most alternatives when asked for by hand.")
+    ] = 3
+    temperature: Annotated[
+        float, Meta(ge=0, le=2, description="0 takes the most probable token; above 0 samples.")
+    ] = 0.0
+    top_k: Annotated[int, Meta(ge=0, description="Sample from the k most probable tokens; 0: all.")] = 0
+    top_p: Annotated[
+        float,
+        Meta(gt=0, le=1, description="Sample from the most probable tokens that sum to this probability."),
+    ] = 1.0
+    seed: Annotated[int | None, Meta(description="Makes sampling repeatable.")] = None
+
+
+class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """How much text the model sees."""
+
+    max_prompt_tokens: Annotated[
+        int, Meta(ge=64, le=65_536, description="Most tokens in a prompt, suffix included.")
+    ] = 1024
+    max_suffix_tokens: Annotated[
+        int, Meta(ge=0, le=16_384, description="Most tokens of text after the cursor.")
+    ] = 256
+
+
+class CacheSettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """Memory spent to save time."""
+
+    prefix_cache_mb: Annotated[
+        int, Meta(ge=0, le=65_536, description="Memory for keys and values of text seen before, in MiB.")
+    ] = 256
+    completion_cache_entries: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="Suggestions remembered, so that typing along one costs nothing."),
+    ] = 200
+
+
+class Settings(Struct, frozen=True, rename="camel", kw_only=True):
+    """All settings, resolved."""
+
+    enabled: Annotated[bool, Meta(description="Whether suggestions are given at all.")] = True
+    disabled_languages: Annotated[
+        tuple[str, ...], Meta(description="Language ids (as the editor names them) with no suggestions.")
+    ] = ()
+    log_level: Annotated[
+        Literal["off", "error", "warning", "info", "debug"], Meta(description="What is written to the log.")
+    ] = "info"
+    trust_workspace: Annotated[
+        bool,
+        Meta(description=f"Whether a workspace's {WORKSPACE_FILE_NAME} is read. Editors turn it off."),
+    ] = True
+    model: ModelSettings = ModelSettings()
+    latency: LatencySettings = LatencySettings()
+    generation: GenerationSettings = GenerationSettings()
+    context: ContextSettings = ContextSettings()
+    cache: CacheSettings = CacheSettings()
+
+
+class LoadedSettings(Struct, frozen=True):
+    """``settings`` are always usable; ``warnings`` say, for the user, what was ignored and why."""
+
+    settings: Settings
+    warnings: tuple[str, ...] = ()
+
+
+def load_settings(
+    workspace: Path | None = None,
+    editor: Options | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> LoadedSettings:
+    """Resolve all sources. ``environ`` None means the process environment."""
+    environ = os.environ if environ is None else environ
+    warnings: list[str] = []
+    editor_settings = _merge(Settings(), editor, "editor settings", warnings)
+    settings = Settings()
+    if workspace is not None and editor_settings.trust_workspace:
+        settings = _merge(settings, _read_workspace_file(workspace, warnings), WORKSPACE_FILE_NAME, warnings)
+    settings = _merge(settings, editor, "editor settings", [])
+    settings = _merge(settings, _environment_options(environ), "environment", warnings, strict=False)
+    return LoadedSettings(settings, tuple(warnings))
+
+
+def settings_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the editor's settings, generated from the types above."""
+    (schema,), components = msgspec.json.schema_components([Settings], ref_template="#/$defs/{name}")
+    root: dict[str, Any] = components.pop("Settings")
+    del schema
+    for definition in [root, *components.values()]:
+        definition["additionalProperties"] = False
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **root,
+        "title": EDITOR_SECTION,
+        "$defs": components,
+    }
+
+
+def settings_as_dict(settings: Settings) -> dict[str, Any]:
+    """``settings`` as plain values with the editor's key names."""
+    result: dict[str, Any] = msgspec.to_builtins(settings)
+    return result
+
+
+def environment_variable_names() -> dict[str, str]:
+    """Environment variable -> dotted setting."""
+    return {_env_name(path): ".".join(path) for path in _leaf_paths(Settings)}
+
+
+def _read_workspace_file(workspace: Path, warnings: list[str]) -> Options | None:
+    path = workspace / WORKSPACE_FILE_NAME
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        warnings.append(f"{path} is ignored: {error}")
+        return None
+
+
+def _merge(
+    base: Any, options: object, source: str, warnings: list[str], path: str = "", *, strict: bool = True
+) -> Any:
+    """``base`` with every good value of ``options`` put in; each bad one adds a warning and changes nothing."""
+    if options is None:
+        return base
+    if not isinstance(options, Mapping):
+        warnings.append(f"{source}: {path or 'settings'} must be an object, got {_shown(options)}")
+        return base
+    fields = {name: field for field in msgspec.structs.fields(base) for name in (field.name, field.encode_name)}
+    changes: dict[str, Any] = {}
+    for key, value in options.items():
+        dotted = f"{path}.{key}" if path else str(key)
+        field = fields.get(key) if isinstance(key, str) else None
+        if field is None:
+            warnings.append(f"{source}: unknown setting {dotted}{_suggestion(str(key), fields)}")
+            continue
+        current = getattr(base, field.name)
+        if isinstance(current, Struct):
+            changes[field.name] = _merge(current, value, source, warnings, dotted, strict=strict)
+            continue
+        try:
+            changes[field.name] = msgspec.convert(value, field.type, strict=strict)
+        except msgspec.ValidationError as error:
+            warnings.append(f"{source}: {dotted} = {_shown(value)} is ignored ({error}); using {current!r}")
+    return msgspec.structs.replace(base, **changes)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _suggestion(key: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _leaf_paths(struct: type[Struct], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    paths: list[tuple[str, ...]] = []
+    for field in msgspec.structs.fields(struct):
+        inner = (*path, field.name)
+        if isinstance(field.default, Struct):
+            paths.extend(_leaf_paths(type(field.default), inner))
+        else:
+            paths.append(inner)
+    return paths
+
+
+def _env_name(path: tuple[str, ...]) -> str:
+    return _ENV_PREFIX + "_".join(path).upper()
+
+
+def _environment_options(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Options found in the environment, also the Hub's own HF_HUB_OFFLINE."""
+    options: dict[str, Any] = {}
+    if environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        options["model"] = {"offline": True}
+    for path in _leaf_paths(Settings):
+        text = environ.get(_env_name(path))
+        if text is None:
+            continue
+        group = options
+        for name in path[:-1]:
+            group = group.setdefault(name, {})
+        is_list = path[-1] == "disabled_languages"
+        group[path[-1]] = [part for part in text.split(",") if part] if is_list else text
+    return options

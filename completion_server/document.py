@@ -1,0 +1,168 @@
+"""Text as LSP sees it: lines, positions, edits.
+
+Owns the line rule (only ``\\n``, ``\\r\\n`` and ``\\r`` end a line; form feed and U+2028 are text) and the
+conversion of client units to code points. Knows nothing of lsprotocol types, models or settings.
+LSP 3.18, "Text Documents" and "Position".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+class PositionEncoding(Enum):
+    """The unit in which a client counts characters (LSP ``PositionEncodingKind``)."""
+
+    UTF8 = "utf-8"
+    UTF16 = "utf-16"
+    UTF32 = "utf-32"
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place between two characters: zero-based ``line`` and ``column``, the column in code points."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text at one version. ``lines`` keep their line ends; there is always at least one line."""
+
+    uri: str
+    language_id: str
+    version: int
+    lines: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def from_text(cls, text: str, *, uri: str = "", language_id: str = "", version: int = 0) -> Document:
+        return cls(uri, language_id, version, tuple(split_lines(text)))
+
+    @property
+    def text(self) -> str:
+        """The whole text; costs O(file), so not for the path of a key press."""
+        return "".join(self.lines)
+
+    def line_prefix(self, position: Position) -> str:
+        """Text of the cursor's line before the cursor."""
+        return self.lines[position.line][: position.column]
+
+    def line_suffix(self, position: Position) -> str:
+        """Text of the cursor's line after the cursor, without its line end."""
+        return line_body(self.lines[position.line])[position.column :]
+
+    def text_before(self, position: Position, first_line: int = 0) -> str:
+        """Text from the start of ``first_line`` to ``position``."""
+        return "".join(self.lines[first_line : position.line]) + self.line_prefix(position)
+
+    def text_after(self, position: Position, end_line: int | None = None) -> str:
+        """Text from ``position`` to the end of the line before ``end_line`` (exclusive; None: to the end)."""
+        rest = self.lines[position.line][position.column :]
+        return rest + "".join(self.lines[position.line + 1 : end_line])
+
+    def clamp(self, position: Position) -> Position:
+        """The nearest place that exists in this document."""
+        if position.line >= len(self.lines):
+            return Position(len(self.lines) - 1, len(self.lines[-1]))
+        line = max(position.line, 0)
+        return Position(line, min(max(position.column, 0), len(line_body(self.lines[line]))))
+
+
+class LineBuffer:
+    """The mutable text behind an open document: a key press costs O(one line), not O(file)."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = split_lines(text)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._lines)
+
+    @property
+    def num_lines(self) -> int:
+        return len(self._lines)
+
+    def snapshot_lines(self) -> tuple[str, ...]:
+        """All lines, immutable; the strings are shared, only pointers are copied."""
+        return tuple(self._lines)
+
+    def position_from_client(self, line: int, character: int, encoding: PositionEncoding) -> Position:
+        """A client position in code points, clamped to the text.
+
+        A line past the end is the end of the text; a character past the end of its line is the end of that
+        line before its line end (LSP 3.18: "If the character value is greater than the line length it
+        defaults back to the line length"). A position inside a surrogate pair or a UTF-8 sequence moves back.
+        """
+        if line >= len(self._lines):
+            return Position(len(self._lines) - 1, len(self._lines[-1]))
+        body = line_body(self._lines[line])
+        return Position(line, column_from_units(body, character, encoding))
+
+    def replace(self, start: Position, end: Position, text: str) -> None:
+        """Put ``text`` in place of everything between ``start`` and ``end`` (order does not matter)."""
+        if end < start:
+            start, end = end, start
+        lines = self._lines
+        first, last = start.line, end.line
+        merged = lines[first][: start.column] + text + lines[last][end.column :]
+        if first == last and not _LINE_END.search(text) and not self._touches_line_end(start, end):
+            lines[first] = merged
+            return
+        # A "\r" and a "\n" that come together become one line end: take the neighbours in and split anew.
+        if first > 0 and lines[first - 1].endswith("\r") and merged.startswith("\n"):
+            first -= 1
+            merged = lines[first] + merged
+        if last + 1 < len(lines):
+            last += 1
+            merged += lines[last]
+        pieces = split_lines(merged)
+        if last + 1 < len(lines) and pieces[-1] == "":
+            pieces.pop()  # the last piece is the line that follows, and it is there already
+        lines[first : last + 1] = pieces
+
+    def _touches_line_end(self, start: Position, end: Position) -> bool:
+        """Whether the edit may join or split the line end of its own line or the one above."""
+        line = self._lines[start.line]
+        return start.column == 0 or end.column > len(line_body(line))
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines with their ends; a trailing line end is followed by one empty last line, as LSP counts."""
+    lines, start = [], 0
+    for match in _LINE_END.finditer(text):
+        lines.append(text[start : match.end()])
+        start = match.end()
+    lines.append(text[start:])
+    return lines
+
+
+def line_body(line: str) -> str:
+    """``line`` without its line end."""
+    if line.endswith("\r\n"):
+        return line[:-2]
+    return line[:-1] if line.endswith(("\n", "\r")) else line
+
+
+def column_from_units(body: str, units: int, encoding: PositionEncoding) -> int:
+    """Code points in the first ``units`` client units of ``body``, clamped to its length."""
+    units = max(units, 0)
+    if encoding is PositionEncoding.UTF32 or body.isascii():
+        return min(units, len(body))
+    if encoding is PositionEncoding.UTF8:
+        return len(body.encode("utf-8", "surrogatepass")[:units].decode("utf-8", "ignore"))
+    return len(body.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "ignore"))
+
+
+def units_from_column(body: str, column: int, encoding: PositionEncoding) -> int:
+    """Client units taken by the first ``column`` code points of ``body``."""
+    head = body[:column]
+    if encoding is PositionEncoding.UTF32 or head.isascii():
+        return len(head)
+    if encoding is PositionEncoding.UTF8:
+        return len(head.encode("utf-8", "surrogatepass"))
+    return len(head.encode("utf-16-le", "surrogatepass")) // 2

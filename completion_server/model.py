@@ -1,0 +1,108 @@
+"""The token level: what a model backend provides, what it is asked, what comes back.
+
+Only this file stands between the engine and a backend. Knows nothing of text, files or torch at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from completion_server.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class KVCache(Protocol):
+    """Keys and values of the first ``num_tokens`` tokens a model has seen, for one sequence."""
+
+    @property
+    def num_tokens(self) -> int: ...
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory held, counting capacity and not only what is in use."""
+        ...
+
+    def truncate(self, num_tokens: int) -> None:
+        """Forget everything after the first ``num_tokens`` tokens; costs nothing, copies nothing."""
+        ...
+
+
+class CausalLM(Protocol):
+    """A decoder-only language model."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def max_context(self) -> int:
+        """Most tokens that one KV cache may hold."""
+        ...
+
+    def new_kv_cache(self) -> KVCache: ...
+
+    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> torch.Tensor:
+        """Append ``token_ids`` to ``kv_cache``; logits after each of the last ``num_logits`` of them.
+
+        Returns a float tensor (num_logits, vocab_size) on the CPU; ``num_logits`` may be 0. When it raises,
+        ``kv_cache.num_tokens`` is what it was before.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class HealingStep:
+    """The tokens that may be sampled after ``num_path_tokens`` tokens of the healing path.
+
+    Their bytes start with ``remaining``, the part of the prefix that the model has not been given yet.
+    """
+
+    num_path_tokens: int
+    remaining: bytes
+    allowed_token_ids: Sequence[int] | None
+    """None: every token (``remaining`` is empty)."""
+
+
+@dataclass(frozen=True)
+class Healing:
+    """Token healing at the cursor: the prompt ends a little early, at a token boundary that is safe.
+
+    ``path_token_ids`` spell (most of) the removed text; one forward pass over them gives the logits at which
+    each of ``steps`` could leave the path.
+    """
+
+    path_token_ids: tuple[int, ...]
+    steps: tuple[HealingStep, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Model input. ``token_ids`` never end inside a token that the text to come could change."""
+
+    token_ids: tuple[int, ...]
+    healing: Healing | None = None
+    stop_token_ids: frozenset[int] = frozenset()
+    num_prefix_tokens: int = 0
+    num_suffix_tokens: int = 0
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How a token is chosen. ``temperature`` 0 is greedy; the other fields then do nothing."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int | None = None
+    max_new_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or self.max_new_tokens < 0:
+            raise ModelError(f"sampling parameters out of range: {self}")
