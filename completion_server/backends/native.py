@@ -1,0 +1,222 @@
+"""Our own forward pass for the Llama and Qwen2 families: fused projections, preallocated KV, no module tree.
+
+The point is time per token at batch 1, where a module tree costs more than the arithmetic. Parity with
+transformers is tested. Knows tensors and one config; nothing of text, files or caches across requests.
+Architecture: Touvron et al. 2023 (arXiv 2302.13971), Qwen2 technical report (arXiv 2407.10671); rotary
+embedding: Su et al. 2021 (arXiv 2104.09864).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from completion_server.backends.static_kv_cache import StaticKVCache
+from completion_server.errors import ModelError, UnsupportedModelError
+from completion_server.model import KVCache
+
+NATIVE_MODEL_TYPES = frozenset({"llama", "qwen2"})
+
+TensorSource = Callable[[str], torch.Tensor]
+"""Weight by its name in the checkpoint; raises KeyError for a name that is not there."""
+
+
+@dataclass(frozen=True)
+class NativeConfig:
+    """The numbers of ``config.json`` that the forward pass needs."""
+
+    num_layers: int
+    hidden_size: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    max_context: int
+    norm_eps: float
+    rope_theta: float
+    has_tied_embeddings: bool
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any]) -> NativeConfig:
+        """From a transformers ``config.json``; UnsupportedModelError where this forward would be wrong."""
+        if not is_native(config):
+            raise UnsupportedModelError(f"no native forward for {config.get('model_type')}")
+        num_heads = config["num_attention_heads"]
+        return cls(
+            num_layers=config["num_hidden_layers"],
+            hidden_size=config["hidden_size"],
+            num_heads=num_heads,
+            num_kv_heads=config.get("num_key_value_heads") or num_heads,
+            head_dim=config.get("head_dim") or config["hidden_size"] // num_heads,
+            vocab_size=config["vocab_size"],
+            max_context=config.get("max_position_embeddings", 2048),
+            norm_eps=config.get("rms_norm_eps", 1e-6),
+            rope_theta=_rope_parameters(config).get("rope_theta", config.get("rope_theta", 10_000.0)),
+            has_tied_embeddings=bool(config.get("tie_word_embeddings", False)),
+        )
+
+
+def is_native(config: dict[str, Any]) -> bool:
+    """Whether ``NativeModel`` computes exactly what this config asks for."""
+    rope = _rope_parameters(config)
+    return (
+        config.get("model_type") in NATIVE_MODEL_TYPES
+        and config.get("hidden_act", "silu") == "silu"
+        and rope.get("rope_type", rope.get("type", "default")) == "default"
+        and not config.get("mlp_bias", False)
+        and not config.get("use_sliding_window", False)
+        and "quantization_config" not in config
+    )
+
+
+def _rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """transformers 5 writes ``rope_parameters``, earlier releases ``rope_scaling``."""
+    return config.get("rope_parameters") or config.get("rope_scaling") or {}
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Weights of one block, each (out, in); ``qkv`` and ``gate_up`` are concatenated along out."""
+
+    attention_norm: torch.Tensor
+    qkv: torch.Tensor
+    qkv_bias: torch.Tensor | None
+    output: torch.Tensor
+    output_bias: torch.Tensor | None
+    mlp_norm: torch.Tensor
+    gate_up: torch.Tensor
+    down: torch.Tensor
+
+
+class NativeModel:
+    """A ``CausalLM`` for the Llama and Qwen2 families."""
+
+    def __init__(
+        self, config: NativeConfig, source: TensorSource, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._config = config
+        self._device = device
+
+        def load(*names: str) -> torch.Tensor:
+            parts = [source(name).to(device=device, dtype=dtype) for name in names]
+            return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts)
+
+        self._embedding = load("model.embed_tokens.weight")
+        self._layers = [_load_layer(load, f"model.layers.{index}.") for index in range(config.num_layers)]
+        self._norm = load("model.norm.weight")
+        self._head = self._embedding if config.has_tied_embeddings else load("lm_head.weight")
+        self._cos, self._sin = _rope_tables(config, dtype, device)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self._embedding.shape[0])
+
+    @property
+    def max_context(self) -> int:
+        return self._config.max_context
+
+    @property
+    def num_weight_bytes(self) -> int:
+        tensors = [self._embedding] + ([] if self._config.has_tied_embeddings else [self._head])
+        for layer in self._layers:
+            tensors += [layer.qkv, layer.output, layer.gate_up, layer.down]
+        return sum(tensor.element_size() * tensor.nelement() for tensor in tensors)
+
+    def new_kv_cache(self) -> StaticKVCache:
+        return StaticKVCache(self._config.num_layers, self._config.max_context)
+
+    @torch.inference_mode()
+    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> torch.Tensor:
+        if not isinstance(kv_cache, StaticKVCache):
+            raise ModelError("a KV cache of another backend was given to this model")
+        past, new = kv_cache.num_tokens, len(token_ids)
+        kv_cache.check_room(new)
+        hidden = self._embedding[torch.tensor(token_ids, device=self._device)]  # (T, C)
+        cos, sin = self._cos[past : past + new], self._sin[past : past + new]  # (T, 1, D)
+        mask = _causal_mask(past, new, hidden) if past and new > 1 else None
+        for index, layer in enumerate(self._layers):
+            hidden = self._block(hidden, index, layer, kv_cache, cos, sin, mask)
+        kv_cache.advance(new)
+        if num_logits == 0:
+            return torch.empty(0, self.vocab_size)
+        last = F.rms_norm(hidden[-num_logits:], (hidden.shape[1],), self._norm, self._config.norm_eps)
+        logits = F.linear(last, self._head)  # (num_logits, V)
+        return logits.to(device="cpu", dtype=torch.promote_types(logits.dtype, torch.float32))
+
+    def _block(  # noqa: PLR0913 - one decoder block; a parameter object would be built per layer and token
+        self,
+        hidden: torch.Tensor,
+        index: int,
+        layer: _Layer,
+        kv_cache: StaticKVCache,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        config, new = self._config, hidden.shape[0]
+        num_rotated = config.num_heads + config.num_kv_heads
+        normed = F.rms_norm(hidden, (config.hidden_size,), layer.attention_norm, config.norm_eps)
+        qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(new, -1, config.head_dim)  # (T, Hq+2Hkv, D)
+        rotated = _rotate(qkv[:, :num_rotated], cos, sin).transpose(0, 1).unsqueeze(0)  # (1, Hq+Hkv, T, D)
+        values = qkv[:, num_rotated:].transpose(0, 1).unsqueeze(0)  # (1, Hkv, T, D)
+        keys, values = kv_cache.append(index, rotated[:, config.num_heads :], values)
+        attended = F.scaled_dot_product_attention(
+            rotated[:, : config.num_heads],
+            keys,
+            values,
+            attn_mask=mask,
+            is_causal=mask is None and new > 1,
+            enable_gqa=config.num_heads != config.num_kv_heads,
+        )  # (1, Hq, T, D)
+        attended = attended.squeeze(0).transpose(0, 1).reshape(new, -1)
+        hidden = hidden + F.linear(attended, layer.output, layer.output_bias)
+        normed = F.rms_norm(hidden, (config.hidden_size,), layer.mlp_norm, config.norm_eps)
+        gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
+        return hidden + F.linear(F.silu(gate) * up, layer.down)
+
+
+def _load_layer(load: Callable[..., torch.Tensor], name: str) -> _Layer:
+    def load_bias(*names: str) -> torch.Tensor | None:
+        try:
+            return load(*names)
+        except KeyError:
+            return None
+
+    attention = [f"{name}self_attn.{part}_proj" for part in "qkv"]
+    return _Layer(
+        attention_norm=load(f"{name}input_layernorm.weight"),
+        qkv=load(*(f"{part}.weight" for part in attention)),
+        qkv_bias=load_bias(*(f"{part}.bias" for part in attention)),
+        output=load(f"{name}self_attn.o_proj.weight"),
+        output_bias=load_bias(f"{name}self_attn.o_proj.bias"),
+        mlp_norm=load(f"{name}post_attention_layernorm.weight"),
+        gate_up=load(f"{name}mlp.gate_proj.weight", f"{name}mlp.up_proj.weight"),
+        down=load(f"{name}mlp.down_proj.weight"),
+    )
+
+
+def _rope_tables(
+    config: NativeConfig, dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """cos and sin (max_context, 1, D), in float32 first as transformers does, then in the model's type."""
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    half = torch.arange(0, config.head_dim, 2, dtype=exact) / config.head_dim
+    angles = torch.outer(torch.arange(config.max_context, dtype=exact), config.rope_theta**-half)
+    angles = torch.cat([angles, angles], dim=-1).unsqueeze(1)
+    return angles.cos().to(device, dtype), angles.sin().to(device, dtype)
+
+
+def _rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of (T, H, D), halves rotated against each other (the transformers convention)."""
+    first, second = heads.chunk(2, dim=-1)
+    return heads * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def _causal_mask(past: int, new: int, like: torch.Tensor) -> torch.Tensor:
+    """Additive (new, past + new): token i of the new ones sees everything up to itself."""
+    mask = torch.full((new, past + new), float("-inf"), dtype=like.dtype, device=like.device)
+    return mask.triu(past + 1)

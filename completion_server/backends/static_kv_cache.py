@@ -1,0 +1,70 @@
+"""Keys and values in preallocated tensors: appending writes in place, truncating moves one number.
+
+Used by every torch backend. Knows nothing of models; shapes come from the first tensors it is given.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from completion_server.errors import ModelError
+
+_GROWTH = 256  # tokens; capacity doubles from here, so a session copies each byte O(1) times
+
+
+class StaticKVCache:
+    """KV of one sequence over ``num_layers`` layers, each (1, H, capacity, D); grows up to ``max_tokens``."""
+
+    def __init__(self, num_layers: int, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
+        self._keys: list[torch.Tensor | None] = [None] * num_layers
+        self._values: list[torch.Tensor | None] = [None] * num_layers
+        self._num_tokens = 0
+
+    @property
+    def num_tokens(self) -> int:
+        return self._num_tokens
+
+    @property
+    def num_bytes(self) -> int:
+        tensors = [tensor for tensor in (*self._keys, *self._values) if tensor is not None]
+        return sum(tensor.element_size() * tensor.nelement() for tensor in tensors)
+
+    def truncate(self, num_tokens: int) -> None:
+        if not 0 <= num_tokens <= self._num_tokens:
+            raise ModelError(f"cannot truncate a KV cache of {self._num_tokens} tokens to {num_tokens}")
+        self._num_tokens = num_tokens
+
+    def check_room(self, num_new_tokens: int) -> None:
+        """ModelError unless ``num_new_tokens`` more fit."""
+        if self._num_tokens + num_new_tokens > self._max_tokens:
+            raise ModelError(
+                f"{self._num_tokens} + {num_new_tokens} tokens do not fit a KV cache of {self._max_tokens}"
+            )
+
+    def append(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write ``keys`` and ``values`` (1, H, T, D) after the tokens held; returns old and new, as views.
+
+        The new tokens count only after ``advance``: a forward pass that fails half-way leaves no trace.
+        """
+        end = self._num_tokens + keys.shape[2]
+        all_keys = self._keys[layer] = self._reserve(self._keys[layer], keys, end)
+        all_values = self._values[layer] = self._reserve(self._values[layer], values, end)
+        all_keys[:, :, self._num_tokens : end] = keys
+        all_values[:, :, self._num_tokens : end] = values
+        return all_keys[:, :, :end], all_values[:, :, :end]
+
+    def advance(self, num_new_tokens: int) -> None:
+        self._num_tokens += num_new_tokens
+
+    def _reserve(self, held: torch.Tensor | None, like: torch.Tensor, num_tokens: int) -> torch.Tensor:
+        if held is not None and held.shape[2] >= num_tokens:
+            return held
+        capacity = _GROWTH
+        while capacity < num_tokens:
+            capacity *= 2
+        shape = (1, like.shape[1], min(capacity, self._max_tokens), like.shape[3])
+        grown = torch.empty(shape, dtype=like.dtype, device=like.device)
+        if held is not None:
+            grown[:, :, : self._num_tokens] = held[:, :, : self._num_tokens]
+        return grown

@@ -1,0 +1,109 @@
+"""The two phases of generation as small steps: prefill in chunks, decode as a generator.
+
+A caller stops decoding by not asking for the next token. Deadline and cancellation are looked at between
+forward passes, never inside one. Knows token ids only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from completion_server.engine.prefix_cache import CachedSequence
+from completion_server.engine.sampling import SampledToken, Sampler
+from completion_server.request import CancellationToken, Deadline, FinishReason
+
+if TYPE_CHECKING:
+    import torch
+
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What can end a generation from outside: the wall clock, or someone who no longer wants it."""
+
+    deadline: Deadline
+    cancellation: CancellationToken
+
+    def exceeded(self) -> FinishReason | None:
+        if self.cancellation.is_cancelled:
+            return FinishReason.CANCELLED
+        return FinishReason.DEADLINE if self.deadline.has_passed else None
+
+
+class ChunkSizer:
+    """How many tokens fit one prefill chunk of about ``target_ms``, learned from the chunks before.
+
+    Small chunks make cancelling quick; large ones make prefill fast. The first guess is careful.
+    """
+
+    def __init__(self, target_ms: float, first_size: int = 32) -> None:
+        self.target_ms = target_ms
+        self._size = float(first_size)
+
+    @property
+    def size(self) -> int:
+        return round(min(max(self._size, _SMALLEST_CHUNK), _LARGEST_CHUNK))
+
+    def learn(self, num_tokens: int, elapsed_ms: float) -> None:
+        """Move half-way to what the last chunk suggests; a chunk too small to tell is ignored."""
+        if num_tokens >= _SMALLEST_CHUNK and elapsed_ms > 0:
+            self._size += 0.5 * (num_tokens * self.target_ms / elapsed_ms - self._size)
+            self._size = min(max(self._size, _SMALLEST_CHUNK), _LARGEST_CHUNK)
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """Outcome of ``prefill``. ``logits`` (num_logits, V) is None when a limit came first."""
+
+    logits: torch.Tensor | None
+    num_fed_tokens: int
+    stopped_by: FinishReason | None = None
+
+
+def prefill(
+    sequence: CachedSequence, token_ids: Sequence[int], num_logits: int, limits: Limits, sizer: ChunkSizer
+) -> Prefill:
+    """Feed what ``sequence`` does not hold of ``token_ids``, chunk by chunk.
+
+    ``sequence`` must hold a prefix of ``token_ids``. Logits are wanted after the last ``num_logits`` (>= 0)
+    tokens, so that many are always fed, cached or not. Every finished chunk stays in ``sequence``.
+    """
+    sequence.truncate(min(sequence.num_tokens, len(token_ids) - num_logits))
+    start = sequence.num_tokens
+    logits = None
+    while sequence.num_tokens < len(token_ids):
+        if (reason := limits.exceeded()) is not None:
+            return Prefill(None, sequence.num_tokens - start, reason)
+        end = _chunk_end(sequence.num_tokens, len(token_ids), num_logits, sizer.size)
+        chunk = token_ids[sequence.num_tokens : end]
+        began = time.perf_counter()
+        logits = sequence.feed(chunk, num_logits if end == len(token_ids) else 0)
+        sizer.learn(len(chunk), (time.perf_counter() - began) * 1000)
+    return Prefill(logits, sequence.num_tokens - start)
+
+
+def _chunk_end(start: int, total: int, num_logits: int, size: int) -> int:
+    """End of the chunk at ``start``; the last one is never cut short of the tokens whose logits are wanted."""
+    end = min(start + max(size, num_logits), total)
+    return total - num_logits if 0 < total - end < num_logits else end
+
+
+def decode(
+    sequence: CachedSequence, first: SampledToken, sampler: Sampler, max_new_tokens: int
+) -> Iterator[SampledToken]:
+    """Yield ``first``, then one token per forward pass, up to ``max_new_tokens`` in all.
+
+    A token is fed only when the next one is asked for, so ``sequence`` holds all but the last token yielded.
+    """
+    token = first
+    for count in range(max_new_tokens):
+        yield token
+        if count + 1 < max_new_tokens and sequence.room > 0:
+            logits = sequence.feed([token.token_id], 1)
+            token = sampler.sample(logits[0])
+        else:
+            return

@@ -1,0 +1,229 @@
+"""Prompt in, generations out: prefix cache, chunked prefill, healing, decode and stop rules in one place.
+
+Lives on one thread. Sees token ids and the text they spell; knows nothing of documents or editors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from completion_server.config import Settings
+from completion_server.engine.decode import ChunkSizer, Limits, decode, prefill
+from completion_server.engine.healing import HealedStart, choose_start, healing_or_none
+from completion_server.engine.prefix_cache import CachedSequence, PrefixCache
+from completion_server.engine.sampling import SampledToken, Sampler, best_tokens
+from completion_server.engine.stopping import StopAt, StopRule, find_stop
+from completion_server.errors import ModelError
+from completion_server.model import CausalLM, Prompt, SamplingParams
+from completion_server.request import CancellationToken, Deadline, FinishReason
+
+if TYPE_CHECKING:
+    import torch
+
+_MIB = 1024 * 1024
+
+
+class Detokenizer(Protocol):
+    """Token ids to text as they come; never half a character."""
+
+    @property
+    def text(self) -> str: ...
+
+    def add_token(self, token_id: int) -> object: ...
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Raw engine output for one alternative."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: FinishReason
+    stop_rule: str = ""
+
+
+@dataclass
+class GenerationStats:
+    """What one call of ``generate`` cost, in tokens and forward passes."""
+
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_prefilled_tokens: int = 0
+    num_decode_passes: int = 0
+    num_generated_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """Alternatives, best first; ``finish_reason`` speaks of the call as a whole."""
+
+    generations: tuple[Generation, ...]
+    finish_reason: FinishReason
+    stats: GenerationStats = field(default_factory=GenerationStats)
+
+
+class Engine:
+    """One model, its prefix cache, and how to run them within limits."""
+
+    def __init__(
+        self,
+        model: CausalLM,
+        new_detokenizer: Callable[[bytes], Detokenizer],
+        settings: Settings,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        """``new_detokenizer(skipped)`` makes the text of a generation without its first bytes ``skipped``.
+
+        ``facts`` describe the model to users (name, device, ...).
+        """
+        self._model = model
+        self._new_detokenizer = new_detokenizer
+        self._facts = dict(facts or {})
+        self._prefix_cache = PrefixCache(model, settings.cache.prefix_cache_mb * _MIB)
+        self._sizer = ChunkSizer(settings.latency.prefill_chunk_ms)
+
+    @property
+    def model(self) -> CausalLM:
+        return self._model
+
+    @property
+    def prefix_cache(self) -> PrefixCache:
+        return self._prefix_cache
+
+    def apply_settings(self, settings: Settings) -> None:
+        self._prefix_cache.resize(settings.cache.prefix_cache_mb * _MIB)
+        self._sizer.target_ms = settings.latency.prefill_chunk_ms
+
+    def clear(self) -> None:
+        """Forget all keys and values."""
+        self._prefix_cache.clear()
+
+    def status(self) -> dict[str, object]:
+        return {
+            **self._facts,
+            "prefix_cache_bytes": self._prefix_cache.num_bytes,
+            "prefix_cache_sequences": self._prefix_cache.num_sequences,
+            "prefill_chunk_tokens": self._sizer.size,
+        }
+
+    def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int:
+        """Make ``prompt`` cheap to start from later; the number of tokens fed."""
+        token_ids = self._checked_path(prompt)
+        with self._prefix_cache.acquire(token_ids) as sequence:
+            return prefill(sequence, token_ids, 0, Limits(deadline, cancellation), self._sizer).num_fed_tokens
+
+    def generate(
+        self,
+        prompt: Prompt,
+        sampling: SamplingParams,
+        stop_rules: Sequence[StopRule],
+        deadline: Deadline,
+        cancellation: CancellationToken,
+        num_alternatives: int = 1,
+    ) -> GenerationResult:
+        """Up to ``num_alternatives`` generations that begin with different tokens.
+
+        Ends at a stop rule or token, after ``sampling.max_new_tokens``, at the deadline or when cancelled; what
+        was generated until then is returned. Keys and values of everything fed are kept for the next call.
+        """
+        limits = Limits(deadline, cancellation)
+        token_ids = self._checked_path(prompt)
+        healing = healing_or_none(prompt.healing)
+        stats = GenerationStats(num_prompt_tokens=len(token_ids))
+        with self._prefix_cache.acquire(token_ids) as sequence:
+            num_logits = len(healing.path_token_ids) + 1
+            stats.num_cached_tokens = min(sequence.num_tokens, len(token_ids) - num_logits)
+            filled = prefill(sequence, token_ids, num_logits, limits, self._sizer)
+            stats.num_prefilled_tokens = filled.num_fed_tokens
+            if filled.logits is None:
+                return GenerationResult((), filled.stopped_by or FinishReason.DEADLINE, stats)
+            start = choose_start(filled.logits, healing)
+            start_length = prompt.num_prompt_tokens + start.step.num_path_tokens
+            run = _Run(self, prompt, sampling, stop_rules, limits, stats)
+            generations: list[Generation] = []
+            for first in run.first_tokens(start, num_alternatives):
+                if generations and limits.exceeded() is not None:
+                    break
+                sequence.truncate(start_length)
+                generations.append(run.alternative(sequence, start, first))
+                stats.num_decode_passes += sequence.num_tokens - start_length
+        reason = generations[0].finish_reason if generations else FinishReason.STOP
+        return GenerationResult(tuple(generations), reason, stats)
+
+    def new_detokenizer(self, skipped: bytes) -> Detokenizer:
+        return self._new_detokenizer(skipped)
+
+    def _checked_path(self, prompt: Prompt) -> tuple[int, ...]:
+        """The prompt with its healing path: all that is fed before the first new token."""
+        token_ids = prompt.token_ids + healing_or_none(prompt.healing).path_token_ids
+        if not prompt.token_ids:
+            raise ModelError("a prompt needs at least one token")
+        if len(token_ids) >= self._model.max_context:
+            raise ModelError(f"{len(token_ids)} tokens do not fit a context of {self._model.max_context}")
+        return token_ids
+
+
+class _Run:
+    """What the alternatives of one call have in common."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompt: Prompt,
+        sampling: SamplingParams,
+        stop_rules: Sequence[StopRule],
+        limits: Limits,
+        stats: GenerationStats,
+    ) -> None:
+        self._engine = engine
+        self._prompt = prompt
+        self._sampling = sampling
+        self._sampler = Sampler(sampling)
+        self._stop_rules = stop_rules
+        self._limits = limits
+        self._stats = stats
+
+    def first_tokens(self, start: HealedStart, num_alternatives: int) -> list[SampledToken]:
+        """First tokens to branch on: the sampler's choice, then the most probable others."""
+        if self._sampling.max_new_tokens == 0:
+            return []
+        allowed = start.step.allowed_token_ids
+        first = self._sampler.sample(start.logits, allowed)
+        chosen = [first.token_id]
+        if num_alternatives > 1:
+            ranked = best_tokens(start.logits, num_alternatives + 1, allowed)
+            chosen += [token_id for token_id in ranked if token_id != first.token_id]
+        return [first] + [_scored(start.logits, token_id) for token_id in chosen[1:num_alternatives]]
+
+    def alternative(self, sequence: CachedSequence, start: HealedStart, first: SampledToken) -> Generation:
+        detokenizer = self._engine.new_detokenizer(start.step.remaining)
+        token_ids: list[int] = []
+        logprobs: list[float] = []
+        stop: StopAt | None = None
+        reason = FinishReason.LENGTH
+        for token in decode(sequence, first, self._sampler, self._sampling.max_new_tokens):
+            self._stats.num_generated_tokens += 1
+            if token.token_id in self._prompt.stop_token_ids:
+                reason = FinishReason.STOP
+                stop = StopAt("stop_token", len(detokenizer.text))
+                break
+            token_ids.append(token.token_id)
+            logprobs.append(token.logprob)
+            detokenizer.add_token(token.token_id)
+            stop = find_stop(self._stop_rules, detokenizer.text)
+            if stop is not None:
+                reason = FinishReason.STOP
+                break
+            # Checked after the token is safe and before the next forward pass begins.
+            if (limit := self._limits.exceeded()) is not None:
+                reason = limit
+                break
+        text = detokenizer.text if stop is None else detokenizer.text[: stop.num_kept_chars]
+        return Generation(text, tuple(token_ids), tuple(logprobs), reason, "" if stop is None else stop.rule)
+
+
+def _scored(logits: torch.Tensor, token_id: int) -> SampledToken:
+    return SampledToken(token_id, float(logits[token_id] - logits.logsumexp(dim=-1)))

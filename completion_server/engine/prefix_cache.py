@@ -1,0 +1,127 @@
+"""Which tokens a KV cache holds, and the longest stored prefix of a new prompt.
+
+A sequence is owned by one side at a time: ``acquire`` takes it out, ``release`` puts it back, nothing is
+copied. Least recently used sequences go first, counted in bytes. Used by one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
+
+from completion_server.model import CausalLM, KVCache
+
+if TYPE_CHECKING:
+    import torch
+
+# A stored sequence is continued when it shares at least this much with the prompt, in tokens and as a share of
+# what it holds. With less, cutting it back would throw away more (another document's prefill) than it saves.
+_MIN_SHARED_TOKENS = 16
+_MIN_SHARED_PART = 0.25
+
+
+class CachedSequence:
+    """Token ids and the KV cache that holds exactly them; the two never drift apart."""
+
+    def __init__(self, model: CausalLM) -> None:
+        self._model = model
+        self._kv_cache: KVCache = model.new_kv_cache()
+        self._token_ids: list[int] = []
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self._token_ids)
+
+    @property
+    def num_bytes(self) -> int:
+        return self._kv_cache.num_bytes
+
+    @property
+    def room(self) -> int:
+        """Tokens that still fit."""
+        return self._model.max_context - len(self._token_ids)
+
+    def num_shared(self, token_ids: Sequence[int]) -> int:
+        """Length of the longest common prefix with ``token_ids``, in tokens."""
+        held = self._token_ids
+        limit = min(len(held), len(token_ids))
+        if tuple(held[:limit]) == tuple(token_ids[:limit]):
+            return limit
+        return next(index for index in range(limit) if held[index] != token_ids[index])
+
+    def truncate(self, num_tokens: int) -> None:
+        self._kv_cache.truncate(num_tokens)
+        del self._token_ids[num_tokens:]
+
+    def feed(self, token_ids: Sequence[int], num_logits: int) -> torch.Tensor:
+        """One forward pass: append ``token_ids``; logits (num_logits, V) after the last of them."""
+        logits = self._model.forward(token_ids, self._kv_cache, num_logits)
+        self._token_ids.extend(token_ids)
+        return logits
+
+
+class PrefixCache:
+    """Sequences at rest, up to ``max_bytes`` of keys and values."""
+
+    def __init__(self, model: CausalLM, max_bytes: int) -> None:
+        self._model = model
+        self._sequences = _new_lru(max_bytes)
+        self._next_key = 0
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(sequence.num_bytes for sequence in self._sequences.values())
+
+    @property
+    def num_sequences(self) -> int:
+        return len(self._sequences)
+
+    @contextmanager
+    def acquire(self, token_ids: Sequence[int]) -> Iterator[CachedSequence]:
+        """The stored sequence to continue ``token_ids`` from, or a new one; stored again on leaving.
+
+        Cut back to the shared prefix. However the block is left, what was fed in it is kept.
+        """
+        sequence = self._take_best(token_ids)
+        try:
+            yield sequence
+        finally:
+            self._store(sequence)
+
+    def clear(self) -> None:
+        self._sequences.clear()
+
+    def resize(self, max_bytes: int) -> None:
+        """Change the budget; what no longer fits goes, oldest first."""
+        sequences = list(self._sequences.values())
+        self._sequences = _new_lru(max_bytes)
+        for sequence in sequences:
+            self._store(sequence)
+
+    def _take_best(self, token_ids: Sequence[int]) -> CachedSequence:
+        best_key, best_shared = None, 0
+        # Looking at an entry makes it recently used; looking at all of them, oldest first, changes no order.
+        for key, sequence in list(self._sequences.items()):
+            shared = sequence.num_shared(token_ids)
+            is_worth_it = shared >= max(_MIN_SHARED_PART * sequence.num_tokens, 1)
+            is_worth_it = is_worth_it and shared >= min(_MIN_SHARED_TOKENS, sequence.num_tokens, len(token_ids))
+            if is_worth_it and shared > best_shared:
+                best_key, best_shared = key, shared
+        if best_key is None:
+            return CachedSequence(self._model)
+        sequence = self._sequences.pop(best_key)
+        sequence.truncate(best_shared)
+        return sequence
+
+    def _store(self, sequence: CachedSequence) -> None:
+        if sequence.num_tokens == 0 or sequence.num_bytes > self._sequences.maxsize:
+            return
+        self._next_key += 1
+        self._sequences[self._next_key] = sequence
+
+
+def _new_lru(max_bytes: int) -> LRUCache[int, CachedSequence]:
+    return LRUCache(max(max_bytes, 1), getsizeof=lambda sequence: max(sequence.num_bytes, 1))

@@ -1,0 +1,109 @@
+"""Stop rules, each on its own and as a set."""
+
+from __future__ import annotations
+
+import pytest
+
+from completion_server.engine.stopping import (
+    BlankLine,
+    Dedent,
+    LineEnd,
+    MaxLines,
+    Repetition,
+    StopRule,
+    SuffixReached,
+    find_stop,
+)
+
+
+def kept(rule: StopRule, text: str) -> str | None:
+    """What is left of ``text``; None while the rule lets it grow."""
+    stop = find_stop([rule], text)
+    return None if stop is None else text[: stop.num_kept_chars]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a = 1", None), ("a = 1\nb", "a = 1"), ("a\r\nb", "a"), ("\n", ""), ("a\fb\u2028c", None)],
+)
+def test_line_end(text: str, expected: str | None) -> None:
+    assert kept(LineEnd(), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("width", "text", "expected"),
+    [
+        (4, "x = 1\n    y = 2", None),
+        (4, "x = 1\n    y = 2\ndef", "x = 1\n    y = 2"),
+        (4, "x = 1\n  ", None),  # the line may yet be indented enough
+        (4, "x = 1\n\n    y", None),
+        (4, "x = 1\n\tz", None),  # a tab reaches column 4
+        (4, "x\r\n  y", "x"),
+        (1, "\n    a\n}", "\n    a"),
+        (0, "a\nb\nc", None),
+    ],
+)
+def test_dedent(width: int, text: str, expected: str | None) -> None:
+    assert kept(Dedent(width), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a\n\nb", "a"), ("a\n", None), ("a\n  \n", "a"), ("\n\n", None), ("\n    a\n", None), ("a\r\n\r\n", "a")],
+)
+def test_blank_line(text: str, expected: str | None) -> None:
+    assert kept(BlankLine(), text) == expected
+
+
+def test_max_lines_counts_lines_with_something_on_them() -> None:
+    assert kept(MaxLines(2), "\na\nb") is None
+    assert kept(MaxLines(2), "\na\nb\nc") == "\na\nb"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\n  return x\n", "a"),
+        ("a\n  return x", None),  # the line may yet go on
+        ("return x\n", None),  # continues the cursor's own line
+        ("a\nb\nreturn x\n", "a\nb"),
+    ],
+)
+def test_suffix_reached(text: str, expected: str | None) -> None:
+    assert kept(SuffixReached("    return x\n"), text) == expected
+
+
+def test_short_suffix_lines_do_not_stop() -> None:
+    assert kept(SuffixReached("}\n"), "a\n}\n") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("foo bar " * 3, None if len("foo bar " * 3) < 24 else "foo bar "),
+        ("x = [1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2", "x = [1, 2"),
+        ("-" * 60, None),
+        (" " * 60, None),
+        ("a = 1\nb = 2\nc = 3\n", None),
+    ],
+)
+def test_repetition(text: str, expected: str | None) -> None:
+    result = kept(Repetition(), text)
+    assert (result is None) == (expected is None)
+    if expected is not None:
+        assert result is not None
+        assert text.startswith(result)
+        assert len(result) < len(text)
+
+
+def test_the_earliest_cut_wins() -> None:
+    stop = find_stop([MaxLines(2), LineEnd()], "a\nb\nc")
+    assert stop is not None
+    assert (stop.rule, stop.num_kept_chars) == ("line_end", 1)
+
+
+def test_no_stop_rule_is_a_string_of_ordinary_code() -> None:
+    """Rules look at structure; "//", "t." or "}" alone never end a generation."""
+    rules = [LineEnd(), Dedent(0), BlankLine(), MaxLines(9), SuffixReached(""), Repetition()]
+    for code in ("// comment", "t.", "}", "#", "'''", "end", "return"):
+        assert find_stop(rules, code) is None
