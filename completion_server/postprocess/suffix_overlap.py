@@ -1,0 +1,53 @@
+"""Nothing is suggested that already stands after the cursor."""
+
+from __future__ import annotations
+
+from completion_server.postprocess.place import Place
+
+_CLOSERS = ")]}>\"'`"
+_OPENER = {")": "(", "]": "[", "}": "{", ">": "<"}
+_MIN_LINE = 3
+
+
+def drop_rest_of_line(text: str, place: Place) -> str:
+    """Cut an end of ``text`` that repeats the whole rest of the cursor's line (``foo)`` before ``)``)."""
+    rest = place.after_on_line.strip()
+    if not rest:
+        return text
+    first, line_end, others = text.partition("\n")
+    stripped = first.rstrip()
+    # Longest overlap first: the end of the text is the beginning of what follows.
+    for size in range(min(len(rest), len(stripped)), 0, -1):
+        if stripped.endswith(rest[:size]) and _is_really_repeated(stripped, rest[:size], rest):
+            return stripped[: len(stripped) - size]
+    return first + line_end + others
+
+
+def _is_really_repeated(text: str, overlap: str, rest: str) -> bool:
+    """Whole rest of the line, or closing brackets that ``text`` itself did not open."""
+    if overlap == rest and (len(rest) >= _MIN_LINE or not all(char in _CLOSERS for char in rest)):
+        return True
+    if not all(char in _CLOSERS for char in overlap):
+        return False
+    return all(_closes_foreign(text, char) for char in overlap)
+
+
+def _closes_foreign(text: str, closer: str) -> bool:
+    opener = _OPENER.get(closer)
+    if opener is None:
+        return text.count(closer) % 2 == 1
+    return text.count(closer) > text.count(opener)
+
+
+def drop_lines_that_follow(text: str, place: Place) -> str:
+    """Cut from the first line of ``text`` that equals the next written line of the document."""
+    if not place.lines_after:
+        return text
+    wanted = place.lines_after[0]
+    lines = text.split("\n")
+    if len(wanted) >= _MIN_LINE and (place.before_on_line + lines[0]).strip() == wanted:
+        return ""
+    for number, line in enumerate(lines[1:], start=1):
+        if line.strip() == wanted and (len(wanted) >= _MIN_LINE or number == len(lines) - 1):
+            return "\n".join(lines[:number]).rstrip()
+    return text

@@ -1,0 +1,213 @@
+"""The straight line of a request: trigger, cache, prompt, decode, post-processing. Lives on the model thread.
+
+Knows no LSP and no tensors; the engine and the prompt builder are handed in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Protocol
+
+from completion_server.completion_cache import CompletionCache
+from completion_server.config import Settings
+from completion_server.document import Document, Position, split_lines
+from completion_server.engine.stopping import (
+    BlankLine,
+    Dedent,
+    LineEnd,
+    MaxLines,
+    Repetition,
+    StopRule,
+    SuffixReached,
+)
+from completion_server.metrics import RequestTrace
+from completion_server.model import Prompt, SamplingParams
+from completion_server.postprocess.pipeline import postprocess
+from completion_server.postprocess.place import Place
+from completion_server.request import (
+    CancellationToken,
+    Completion,
+    CompletionItem,
+    CompletionRequest,
+    Deadline,
+    FinishReason,
+    TriggerKind,
+)
+from completion_server.trigger import CompletionMode, Trigger, decide_trigger
+
+if TYPE_CHECKING:
+    from completion_server.engine.engine import Generation, GenerationResult
+
+_MAX_BLOCK_LINES = 12
+_CUT_SHORT = frozenset({FinishReason.DEADLINE, FinishReason.LENGTH})
+
+
+class TextEngine(Protocol):
+    """The engine as the service sees it."""
+
+    def generate(
+        self,
+        prompt: Prompt,
+        sampling: SamplingParams,
+        stop_rules: list[StopRule],
+        deadline: Deadline,
+        cancellation: CancellationToken,
+        num_alternatives: int = 1,
+    ) -> GenerationResult: ...
+
+    def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int: ...
+
+    def clear(self) -> None: ...
+
+    def apply_settings(self, settings: Settings) -> None: ...
+
+    def status(self) -> dict[str, object]: ...
+
+
+class PromptSource(Protocol):
+    """Makes the model's input for a place in a document."""
+
+    def build(self, document: Document, position: Position, settings: Settings, max_new_tokens: int) -> Prompt: ...
+
+
+class CompletionService:
+    """Answers requests one at a time."""
+
+    def __init__(self, engine: TextEngine, prompts: PromptSource, settings: Settings) -> None:
+        self._engine = engine
+        self._prompts = prompts
+        self._settings = settings
+        self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
+
+    def complete(self, request: CompletionRequest) -> Completion:
+        """The answer to ``request``, within its deadline plus one forward pass; empty rather than wrong."""
+        trace = RequestTrace(request.request_id, request.arrived_at)
+        if request.cancellation.is_cancelled:
+            return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
+        document, position = _with_selection(request)
+        trigger = decide_trigger(document, position, request.trigger)
+        trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
+        if trigger.mode is CompletionMode.NONE:
+            return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
+        with trace.stage("completion_cache"):
+            cached = self._completion_cache.lookup(document, position, request.max_items)
+        if cached is not None:
+            trace.note(from_completion_cache=True)
+            return _answer(request, cached, FinishReason.STOP, trace)
+        with trace.stage("prompt"):
+            sampling = self._sampling(request.trigger)
+            prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens)
+        with trace.stage("decode"):
+            rules = _stop_rules(trigger, document, position)
+            result = self._engine.generate(
+                prompt, sampling, rules, request.deadline, request.cancellation, request.max_items
+            )
+        trace.note(**dataclasses.asdict(result.stats), finish_reason=result.finish_reason.value)
+        if result.finish_reason is FinishReason.CANCELLED:
+            return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
+        with trace.stage("postprocess"):
+            texts = _process(result, document, position, trigger, trace)
+        if texts and result.finish_reason is not FinishReason.DEADLINE:
+            self._completion_cache.store(document, position, texts)
+        return _answer(request, texts, result.finish_reason, trace)
+
+    def warm(self, request: CompletionRequest) -> None:
+        """Prefill the prompt that ``request`` would need, until its deadline or cancellation."""
+        document, position = _with_selection(request)
+        sampling = self._sampling(request.trigger)
+        prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens)
+        self._engine.prefill(prompt, request.deadline, request.cancellation)
+
+    def apply_settings(self, settings: Settings) -> None:
+        """Take over everything but ``settings.model``, which needs another service."""
+        if settings.cache.completion_cache_entries != self._settings.cache.completion_cache_entries:
+            self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
+        if settings.generation != self._settings.generation:
+            self._completion_cache.clear()
+        self._settings = settings
+        self._engine.apply_settings(settings)
+
+    def clear_caches(self) -> None:
+        self._completion_cache.clear()
+        self._engine.clear()
+
+    def status(self) -> dict[str, object]:
+        return self._engine.status()
+
+    def _sampling(self, kind: TriggerKind) -> SamplingParams:
+        generation = self._settings.generation
+        is_invoked = kind is TriggerKind.INVOKED
+        return SamplingParams(
+            temperature=generation.temperature,
+            top_k=generation.top_k,
+            top_p=generation.top_p,
+            seed=generation.seed,
+            max_new_tokens=generation.invoked_max_tokens if is_invoked else generation.automatic_max_tokens,
+        )
+
+
+def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
+    """The document as if the entry selected in the editor's completion list had been accepted."""
+    selected = request.selected
+    if selected is None:
+        return request.document, request.position
+    document, start, end = request.document, selected.start, selected.end
+    typed = split_lines(document.lines[start.line][: start.column] + selected.text)
+    position = Position(start.line + len(typed) - 1, len(typed[-1]))
+    rest = document.lines[end.line][end.column :]
+    lines = (*document.lines[: start.line], *typed[:-1], typed[-1] + rest, *document.lines[end.line + 1 :])
+    return dataclasses.replace(document, lines=lines), position
+
+
+def _stop_rules(trigger: Trigger, document: Document, position: Position) -> list[StopRule]:
+    if trigger.mode is CompletionMode.LINE:
+        return [LineEnd(), Repetition()]
+    following = document.lines[position.line + 1 : position.line + 20]
+    next_line = next((line for line in following if line.strip()), "")
+    return [
+        Dedent(trigger.block_indent),
+        BlankLine(),
+        MaxLines(_MAX_BLOCK_LINES),
+        SuffixReached(next_line),
+        Repetition(),
+    ]
+
+
+def _process(
+    result: GenerationResult, document: Document, position: Position, trigger: Trigger, trace: RequestTrace
+) -> tuple[str, ...]:
+    """Post-processed texts, best first, without doubles."""
+    texts: dict[str, None] = {}
+    fired: list[str] = []
+    for generation in result.generations:
+        place = Place.of(
+            document,
+            position,
+            is_partial=_is_cut_short(generation),
+            is_single_line=trigger.mode is CompletionMode.LINE,
+        )
+        processed = postprocess(generation.text, place)
+        fired += processed.fired
+        if processed.text:
+            texts[processed.text] = None
+    first = result.generations[0] if result.generations else None
+    if first is not None and first.logprobs:
+        trace.note(stop_rule=first.stop_rule, mean_logprob=round(sum(first.logprobs) / len(first.logprobs), 3))
+    trace.note(filters_fired=fired, num_hidden=len(result.generations) - len(texts))
+    return tuple(texts)
+
+
+def _is_cut_short(generation: Generation) -> bool:
+    return generation.finish_reason in _CUT_SHORT
+
+
+def _answer(
+    request: CompletionRequest, texts: tuple[str, ...], reason: FinishReason, trace: RequestTrace
+) -> Completion:
+    selected = request.selected
+    start = request.position if selected is None else selected.start
+    end = request.position if selected is None else selected.end
+    head = "" if selected is None else selected.text
+    items = tuple(CompletionItem(head + text, start, end) for text in texts)
+    trace.note(num_items=len(items), num_shown_chars=len(items[0].text) if items else 0)
+    return Completion(items, reason, trace.as_dict())
