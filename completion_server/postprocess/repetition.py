@@ -25,5 +25,5 @@ def cut_repeated_lines(text: str, place: Place) -> str:  # noqa: ARG001 - one si
         same = lines[number].strip() and lines[number] == lines[number - 1]
         run = run + 1 if same else 1
         if run > _MAX_LINE_REPEATS:
-            return "\n".join(lines[: number - _MAX_LINE_REPEATS + 1])
+            return "\n".join(lines[:number])
     return text

@@ -35,8 +35,11 @@ class ByteTokenizer:
         data = text.encode("utf-8", "surrogatepass")
         token_ids, index = [], 0
         while index < len(data):
-            matches = [i for i, token in enumerate(self._bytes) if data.startswith(token, index)]
-            best = max(matches, key=lambda i: len(self._bytes[i]))
+            best = max(
+                (i for i in range(256, END) if data.startswith(self._bytes[i], index)),
+                key=lambda i: len(self._bytes[i]),
+                default=data[index],
+            )
             token_ids.append(best)
             index += len(self._bytes[best])
         return token_ids

@@ -1,0 +1,250 @@
+"""The straight line, over a tiny random model: shapes, caches, limits; never the quality of the text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from completion_server.config import CacheSettings, GenerationSettings, Settings
+from completion_server.document import Document, Position
+from completion_server.engine.engine import Generation, GenerationResult, GenerationStats
+from completion_server.model import Prompt, SamplingParams
+from completion_server.request import (
+    CancellationToken,
+    CompletionRequest,
+    Deadline,
+    FinishReason,
+    SelectedCompletion,
+    TriggerKind,
+)
+from completion_server.service import CompletionService
+from tests.support.marked import parse_marked
+
+
+class ScriptedEngine:
+    """Answers with ``texts``; remembers what it was asked."""
+
+    def __init__(self, *texts: str, reason: FinishReason = FinishReason.STOP) -> None:
+        self.texts = list(texts)
+        self.reason = reason
+        self.num_calls = 0
+        self.num_prefills = 0
+        self.sampling: SamplingParams | None = None
+        self.is_cleared = False
+        self.settings: Settings | None = None
+
+    def generate(self, prompt, sampling, stop_rules, deadline, cancellation, num_alternatives=1):  # type: ignore[no-untyped-def]
+        self.num_calls += 1
+        self.sampling = sampling
+        made = tuple(
+            Generation(text, (1,), (-0.5,), self.reason, "line_end") for text in self.texts[:num_alternatives]
+        )
+        return GenerationResult(made, self.reason, GenerationStats())
+
+    def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int:
+        self.num_prefills += 1
+        return 0
+
+    def clear(self) -> None:
+        self.is_cleared = True
+
+    def apply_settings(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def status(self) -> dict[str, object]:
+        return {"model": "scripted"}
+
+
+class PlainPrompts:
+    """Remembers the text that the model would have been given."""
+
+    def __init__(self) -> None:
+        self.places: list[tuple[Document, Position]] = []
+
+    def build(self, document: Document, position: Position, settings: Settings, max_new_tokens: int) -> Prompt:
+        self.places.append((document, position))
+        return Prompt((1,))
+
+
+def make_service(
+    engine: ScriptedEngine, settings: Settings | None = None
+) -> tuple[CompletionService, PlainPrompts]:
+    prompts = PlainPrompts()
+    return CompletionService(engine, prompts, settings or Settings()), prompts
+
+
+def make_request(marked: str, **changes: object) -> CompletionRequest:
+    document, position = parse_marked(marked)
+    request = CompletionRequest(
+        document, position, TriggerKind.AUTOMATIC, Deadline.never(), CancellationToken(), request_id="7"
+    )
+    return dataclasses.replace(request, **changes)  # type: ignore[arg-type]
+
+
+def test_an_item_is_inserted_at_the_cursor() -> None:
+    service, _ = make_service(ScriptedEngine("1 + 2"))
+    completion = service.complete(make_request("x = ˇ\n"))
+    (item,) = completion.items
+    assert (item.text, item.start, item.end) == ("1 + 2", Position(0, 4), Position(0, 4))
+    assert completion.finish_reason is FinishReason.STOP
+
+
+def test_inside_a_word_the_model_is_not_asked() -> None:
+    engine = ScriptedEngine("x")
+    completion = make_service(engine)[0].complete(make_request("foˇo"))
+    assert (completion.items, completion.finish_reason) == ((), FinishReason.SKIPPED)
+    assert engine.num_calls == 0
+    assert completion.trace["trigger_reason"] == "inside_word"
+
+
+def test_the_trace_never_holds_source_text() -> None:
+    service, _ = make_service(ScriptedEngine("secret_answer"))
+    completion = service.complete(make_request("password = 'secret_text' + ˇ\n"))
+    assert completion.items
+    assert "secret" not in repr(completion.trace)
+    assert completion.trace["num_shown_chars"] == len("secret_answer")
+
+
+def test_the_same_place_again_is_answered_from_the_cache() -> None:
+    engine = ScriptedEngine("1 + 2")
+    service, _ = make_service(engine)
+    first = service.complete(make_request("x = ˇ\n"))
+    second = service.complete(make_request("x = ˇ\n"))
+    assert second.items == first.items
+    assert engine.num_calls == 1
+    assert second.trace["from_completion_cache"] is True
+
+
+@pytest.mark.parametrize("other", ["x = ˇ\ny", "x =  ˇ\n", "x = ˇ", "y = ˇ\n", "\nx = ˇ\n"])
+def test_another_suffix_or_white_space_is_another_place(other: str) -> None:
+    engine = ScriptedEngine("1 + 2")
+    service, _ = make_service(engine)
+    service.complete(make_request("x = ˇ\n"))
+    service.complete(make_request(other))
+    assert engine.num_calls == 2
+
+
+def test_typing_along_a_suggestion_asks_nobody() -> None:
+    engine = ScriptedEngine("foo(bar)")
+    service, _ = make_service(engine)
+    service.complete(make_request("x = ˇ\n"))
+    for typed in ("f", "fo", "foo(b"):
+        completion = service.complete(make_request(f"x = {typed}ˇ\n"))
+        assert [item.text for item in completion.items] == ["foo(bar)"[len(typed) :]]
+    assert engine.num_calls == 1
+    service.complete(make_request("x = foo(cˇ\n"))
+    assert engine.num_calls == 2
+    service.complete(make_request("x = foo(bar)ˇ\n"))  # nothing is left of it
+    assert engine.num_calls == 3
+
+
+@pytest.mark.parametrize("reason", [FinishReason.DEADLINE, FinishReason.CANCELLED])
+def test_failures_are_never_cached(reason: FinishReason) -> None:
+    engine = ScriptedEngine("foo bar", reason=reason)
+    service, _ = make_service(engine)
+    service.complete(make_request("x = ˇ\n"))
+    service.complete(make_request("x = ˇ\n"))
+    assert engine.num_calls == 2
+
+
+def test_an_empty_answer_is_not_cached() -> None:
+    engine = ScriptedEngine("  ")
+    service, _ = make_service(engine)
+    assert service.complete(make_request("x = ˇ\n")).items == ()
+    service.complete(make_request("x = ˇ\n"))
+    assert engine.num_calls == 2
+
+
+def test_at_the_deadline_the_partial_is_cut_to_whole_words() -> None:
+    service, _ = make_service(ScriptedEngine("foo.bar(baz", reason=FinishReason.DEADLINE))
+    completion = service.complete(make_request("x = ˇ\n"))
+    assert [item.text for item in completion.items] == ["foo.bar("]
+    assert completion.finish_reason is FinishReason.DEADLINE
+
+
+def test_cancelled_means_nothing() -> None:
+    engine = ScriptedEngine("x", reason=FinishReason.CANCELLED)
+    assert make_service(engine)[0].complete(make_request("x = ˇ\n")).items == ()
+    token = CancellationToken()
+    token.cancel()
+    completion = make_service(engine)[0].complete(make_request("x = ˇ\n", cancellation=token))
+    assert completion.finish_reason is FinishReason.CANCELLED
+    assert engine.num_calls == 1
+
+
+def test_alternatives_are_distinct_after_trimming() -> None:
+    service, _ = make_service(ScriptedEngine("a", "a  ", "b"))
+    completion = service.complete(make_request("x = ˇ\n", trigger=TriggerKind.INVOKED, max_items=3))
+    assert [item.text for item in completion.items] == ["a", "b"]
+
+
+def test_invoked_and_automatic_have_their_own_length() -> None:
+    engine = ScriptedEngine("x")
+    settings = Settings(generation=GenerationSettings(automatic_max_tokens=5, invoked_max_tokens=50))
+    service, _ = make_service(engine, settings)
+    service.complete(make_request("x = ˇ\n"))
+    assert engine.sampling is not None
+    assert engine.sampling.max_new_tokens == 5
+    service.complete(make_request("y = ˇ\n", trigger=TriggerKind.INVOKED))
+    assert engine.sampling.max_new_tokens == 50
+
+
+@pytest.mark.parametrize(
+    ("marked", "start", "end", "text", "prompt_line"),
+    [
+        ("console.ˇ\n", Position(0, 8), Position(0, 8), "log", "console.log\n"),
+        ("console.loˇ\n", Position(0, 8), Position(0, 10), "log", "console.log\n"),
+        ("ˇ\n", Position(0, 0), Position(0, 0), "é😋", "é😋\n"),
+    ],
+)
+def test_a_selected_completion_is_extended(
+    marked: str, start: Position, end: Position, text: str, prompt_line: str
+) -> None:
+    service, prompts = make_service(ScriptedEngine("(x)"))
+    completion = service.complete(make_request(marked, selected=SelectedCompletion(start, end, text)))
+    (item,) = completion.items
+    assert item.text == text + "(x)"
+    assert (item.start, item.end) == (start, end)
+    document, position = prompts.places[-1]
+    assert document.lines[0] == prompt_line
+    assert position == Position(0, start.column + len(text))
+
+
+def test_a_selected_completion_of_several_lines() -> None:
+    service, prompts = make_service(ScriptedEngine("pass"))
+    selected = SelectedCompletion(Position(1, 0), Position(2, 1), "if x:\n    ")
+    service.complete(make_request("a\nˇb\nc\nd\n", selected=selected))
+    document, position = prompts.places[-1]
+    assert document.text == "a\nif x:\n    \nd\n"
+    assert position == Position(2, 4)
+
+
+def test_settings_reach_the_engine_and_the_caches() -> None:
+    engine = ScriptedEngine("1")
+    service, _ = make_service(engine)
+    service.complete(make_request("x = ˇ\n"))
+    service.apply_settings(Settings(cache=CacheSettings(completion_cache_entries=0)))
+    service.complete(make_request("x = ˇ\n"))
+    service.complete(make_request("x = ˇ\n"))
+    assert engine.num_calls == 3
+    assert engine.settings is not None
+    assert engine.settings.cache.completion_cache_entries == 0
+
+
+def test_clearing_caches_clears_both() -> None:
+    engine = ScriptedEngine("1")
+    service, _ = make_service(engine)
+    service.complete(make_request("x = ˇ\n"))
+    service.clear_caches()
+    service.complete(make_request("x = ˇ\n"))
+    assert engine.num_calls == 2
+    assert engine.is_cleared
+
+
+def test_warm_prefills_and_answers_nothing() -> None:
+    engine = ScriptedEngine("1")
+    service, prompts = make_service(engine)
+    service.warm(make_request("x = ˇ\n"))
+    assert (engine.num_prefills, engine.num_calls, len(prompts.places)) == (1, 0, 1)
+    assert service.status() == {"model": "scripted"}
