@@ -54,6 +54,7 @@ class GenerationStats:
     num_prefilled_tokens: int = 0
     num_decode_passes: int = 0
     num_generated_tokens: int = 0
+    longest_pass_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Engine:
             stats.num_cached_tokens = min(sequence.num_tokens, len(token_ids) - num_logits)
             filled = prefill(sequence, token_ids, num_logits, limits, self._sizer)
             stats.num_prefilled_tokens = filled.num_fed_tokens
+            stats.longest_pass_ms = round(sequence.longest_pass_ms, 2)
             if filled.logits is None:
                 return GenerationResult((), filled.stopped_by or FinishReason.DEADLINE, stats)
             start = choose_start(filled.logits, healing)
@@ -150,6 +152,7 @@ class Engine:
                 sequence.truncate(start_length)
                 generations.append(run.alternative(sequence, start, first))
                 stats.num_decode_passes += sequence.num_tokens - start_length
+                stats.longest_pass_ms = round(sequence.longest_pass_ms, 2)
         reason = generations[0].finish_reason if generations else FinishReason.STOP
         return GenerationResult(tuple(generations), reason, stats)
 

@@ -6,6 +6,7 @@ copied. Least recently used sequences go first, counted in bytes. Used by one th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ class CachedSequence:
         self._model = model
         self._kv_cache: KVCache = model.new_kv_cache()
         self._token_ids: list[int] = []
+        self.longest_pass_ms = 0.0
+        """Longest forward pass since ``acquire``: what a deadline or a cancel may have had to wait for."""
 
     @property
     def num_tokens(self) -> int:
@@ -58,7 +61,9 @@ class CachedSequence:
 
     def feed(self, token_ids: Sequence[int], num_logits: int) -> torch.Tensor:
         """One forward pass: append ``token_ids``; logits (num_logits, V) after the last of them."""
+        began = time.perf_counter()
         logits = self._model.forward(token_ids, self._kv_cache, num_logits)
+        self.longest_pass_ms = max(self.longest_pass_ms, (time.perf_counter() - began) * 1000)
         self._token_ids.extend(token_ids)
         return logits
 
@@ -86,6 +91,7 @@ class PrefixCache:
         Cut back to the shared prefix. However the block is left, what was fed in it is kept.
         """
         sequence = self._take_best(token_ids)
+        sequence.longest_pass_ms = 0.0
         try:
             yield sequence
         finally:

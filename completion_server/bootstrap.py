@@ -1,0 +1,96 @@
+"""The one place that names concrete classes: Settings become a model, an engine and a CompletionService.
+
+Importing it is cheap; calling ``build_service`` imports torch and takes seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from completion_server.config import Settings
+from completion_server.service import CompletionService
+
+Progress = Callable[[str, float | None], None]
+
+_log = logging.getLogger(__name__)
+
+
+def build_service(settings: Settings, progress: Progress, *, allow_fetch: bool = True) -> CompletionService:
+    """Fetch (first time only), load and warm up the model of ``settings``.
+
+    ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. Raises
+    ModelError with what to do about it.
+    """
+    from completion_server.catalog.resolve import ensure_local
+    from completion_server.catalog.store import default_cache_dir
+
+    model_settings = settings.model
+    cache_dir = Path(model_settings.cache_dir).expanduser() if model_settings.cache_dir else default_cache_dir()
+
+    def report(stage: str, done: int, total: int | None) -> None:
+        progress(stage, done / total if total else None)
+
+    directory = ensure_local(
+        model_settings.name,
+        cache_dir=cache_dir,
+        offline=model_settings.offline,
+        allow_fetch=allow_fetch,
+        progress=report,
+    )
+    return build_service_from_directory(directory, settings, progress)
+
+
+def build_service_from_directory(directory: Path, settings: Settings, progress: Progress) -> CompletionService:
+    """The same for a model directory (config.json, safetensors, tokenizer.json) that is there already."""
+    progress("starting torch", None)
+    from completion_server.backends.loading import load_model, use_threads
+    from completion_server.engine.engine import Engine
+    from completion_server.prompt.build import PromptBuilder
+    from completion_server.tokenizer import StreamingDetokenizer, Tokenizer
+
+    num_threads = use_threads(settings.model.num_threads)
+    tokenizer = Tokenizer.from_directory(directory)
+    loaded = load_model(directory, settings.model, progress)
+    prompts = PromptBuilder(
+        tokenizer,
+        fim_format=settings.model.fim_format,
+        prompt_order=settings.model.prompt_order,
+        model_type=loaded.model_type,
+        max_context=loaded.model.max_context,
+    )
+    for warning in prompts.warnings:
+        _log.warning("%s", warning)
+    facts: dict[str, object] = {
+        "model": settings.model.name,
+        "model_type": loaded.model_type,
+        "backend": loaded.backend,
+        "device": loaded.device,
+        "dtype": loaded.dtype,
+        "num_threads": num_threads,
+        "weight_bytes": loaded.num_weight_bytes,
+        "fim_format": prompts.format_name,
+        "prompt_order": prompts.order_name,
+        "warnings": list(prompts.warnings),
+    }
+
+    def new_detokenizer(skipped: bytes) -> StreamingDetokenizer:
+        return StreamingDetokenizer(tokenizer, num_skipped_bytes=len(skipped))
+
+    engine = Engine(loaded.model, new_detokenizer, settings, facts)
+    progress("warming up", None)
+    prompts.warm_up()
+    _warm_up(engine)
+    return CompletionService(engine, prompts, settings)
+
+
+def _warm_up(engine: object) -> None:
+    """One small forward pass, so that the first request does not pay for torch's lazy set-up."""
+    from completion_server.engine.engine import Engine
+    from completion_server.model import Prompt
+    from completion_server.request import CancellationToken, Deadline
+
+    assert isinstance(engine, Engine)
+    engine.prefill(Prompt((0,) * 4), Deadline.never(), CancellationToken())
+    engine.clear()
