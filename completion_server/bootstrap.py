@@ -23,7 +23,7 @@ def build_service(settings: Settings, progress: Progress, *, allow_fetch: bool =
     ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. Raises
     ModelError with what to do about it.
     """
-    from completion_server.catalog.resolve import ensure_local
+    from completion_server.catalog.resolve import FetchPolicy, resolve_model
     from completion_server.catalog.store import default_cache_dir
 
     model_settings = settings.model
@@ -32,22 +32,19 @@ def build_service(settings: Settings, progress: Progress, *, allow_fetch: bool =
     def report(stage: str, done: int, total: int | None) -> None:
         progress(stage, done / total if total else None)
 
-    directory = ensure_local(
-        model_settings.name,
-        cache_dir=cache_dir,
-        offline=model_settings.offline,
-        allow_fetch=allow_fetch,
-        progress=report,
-    )
-    return build_service_from_directory(directory, settings, progress)
+    policy = FetchPolicy(model_settings.offline, allow_fetch)
+    resolved = resolve_model(model_settings.name, cache_dir, policy, report)
+    return build_service_from_directory(resolved.path, settings, progress, resolved.fim_format)
 
 
-def build_service_from_directory(directory: Path, settings: Settings, progress: Progress) -> CompletionService:
+def build_service_from_directory(
+    directory: Path, settings: Settings, progress: Progress, stated_fim_format: str | None = None
+) -> CompletionService:
     """The same for a model directory (config.json, safetensors, tokenizer.json) that is there already."""
     progress("starting torch", None)
     from completion_server.backends.loading import load_model, use_threads
     from completion_server.engine.engine import Engine
-    from completion_server.prompt.build import PromptBuilder
+    from completion_server.prompt.build import ModelFacts, PromptBuilder
     from completion_server.tokenizer import StreamingDetokenizer, Tokenizer
 
     num_threads = use_threads(settings.model.num_threads)
@@ -55,10 +52,9 @@ def build_service_from_directory(directory: Path, settings: Settings, progress: 
     loaded = load_model(directory, settings.model, progress)
     prompts = PromptBuilder(
         tokenizer,
+        ModelFacts(loaded.model_type, loaded.model.max_context, stated_fim_format),
         fim_format=settings.model.fim_format,
         prompt_order=settings.model.prompt_order,
-        model_type=loaded.model_type,
-        max_context=loaded.model.max_context,
     )
     for warning in prompts.warnings:
         _log.warning("%s", warning)

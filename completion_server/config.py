@@ -47,7 +47,7 @@ class ModelSettings(Struct, frozen=True, rename="camel", kw_only=True):
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         Meta(
-            description="Weight type. auto: float16 on MPS, bfloat16 where the hardware multiplies it, else float32."
+            description="Weight type. auto: float16 on MPS, bfloat16 where hardware multiplies it, else float32."
         ),
     ] = "auto"
     num_threads: Annotated[

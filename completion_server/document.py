@@ -153,9 +153,22 @@ def column_from_units(body: str, units: int, encoding: PositionEncoding) -> int:
     units = max(units, 0)
     if encoding is PositionEncoding.UTF32 or body.isascii():
         return min(units, len(body))
-    if encoding is PositionEncoding.UTF8:
-        return len(body.encode("utf-8", "surrogatepass")[:units].decode("utf-8", "ignore"))
-    return len(body.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "ignore"))
+    codec, width = ("utf-8", 1) if encoding is PositionEncoding.UTF8 else ("utf-16-le", 2)
+    try:
+        return len(body.encode(codec)[: width * units].decode(codec, "ignore"))
+    except UnicodeEncodeError:
+        return _column_by_walking(body, units, encoding)
+
+
+def _column_by_walking(body: str, units: int, encoding: PositionEncoding) -> int:
+    """For lone surrogates, which JSON can carry and no codec gives back one by one."""
+    column = taken = 0
+    for character in body:
+        taken += units_from_column(character, 1, encoding)
+        if taken > units:
+            break
+        column += 1
+    return column
 
 
 def units_from_column(body: str, column: int, encoding: PositionEncoding) -> int:

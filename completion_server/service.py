@@ -97,6 +97,7 @@ class CompletionService:
         with trace.stage("prompt"):
             sampling = self._sampling(request.trigger)
             prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens)
+        trace.note(num_suffix_tokens=prompt.num_suffix_tokens)
         with trace.stage("decode"):
             rules = _stop_rules(trigger, document, position)
             result = self._engine.generate(

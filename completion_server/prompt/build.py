@@ -1,48 +1,99 @@
 """A place in a document becomes the model's input: windows, token healing, FIM layout.
 
-Used by serving and, through the same FIM table, by training. Knows no tensors.
+Holds one model's tokenizer and FIM format and nothing that changes. Knows no tensors.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
 from completion_server.config import Settings
 from completion_server.document import Document, Position
+from completion_server.errors import ModelError
 from completion_server.model import Prompt
 from completion_server.prompt.budget import prefix_window, suffix_window
+from completion_server.prompt.fim import (
+    choose_order,
+    detect_fim_format,
+    fim_token_ids,
+    layout,
+)
 from completion_server.prompt.healing import heal_prefix
 from completion_server.tokenizer import Tokenizer
 
+_NUM_SENTINELS = 8  # generous: start, three sentinels, separators
+_MIN_PREFIX_TOKENS = 16
+_DOCUMENT_STARTS = ("<|endoftext|>", "<|end_of_text|>", "<s>")
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the prompt depends on beside the tokenizer."""
+
+    model_type: str | None = None
+    max_context: int = 2048
+    stated_fim_format: str | None = None
+    """The format that the model's source names (registry entry); a setting goes before it."""
+
 
 class PromptBuilder:
-    """Builds prompts for one model; holds its tokenizer and FIM format, nothing that changes."""
+    """Builds prompts for one model."""
 
     def __init__(
-        self,
-        tokenizer: Tokenizer,
-        *,
-        fim_format: str = "auto",
-        prompt_order: Literal["auto", "psm", "spm"] = "auto",
-        model_type: str | None = None,
-        max_context: int = 2048,
+        self, tokenizer: Tokenizer, facts: ModelFacts, *, fim_format: str = "auto", prompt_order: str = "auto"
     ) -> None:
+        """``fim_format`` and ``prompt_order`` are the settings of these names."""
         self._tokenizer = tokenizer
-        self._max_context = max_context
-        self.format_name = "prefix-only"
-        self.order_name = "psm"
-        self.warnings: tuple[str, ...] = ()
+        self._max_context = facts.max_context
+        wanted = fim_format if fim_format != "auto" else facts.stated_fim_format
+        detection = detect_fim_format(tokenizer, wanted, facts.model_type)
+        self._format = detection.format
+        self._order = choose_order(detection.format, prompt_order)
+        self._fim_tokens = fim_token_ids(detection.format, tokenizer)
+        self._stop_token_ids = self._fim_tokens.stop_token_ids | tokenizer.special_token_ids
+        self.warnings = (detection.warning,) if detection.warning else ()
+
+    @property
+    def format_name(self) -> str:
+        return self._format.name
+
+    @property
+    def order_name(self) -> str:
+        return self._order.value if self._format.orders else "prefix"
 
     def warm_up(self) -> None:
         """Build the vocabulary's look-up tables, so that the first request does not."""
         self._tokenizer.tokens_extending(b" ")
 
     def build(self, document: Document, position: Position, settings: Settings, max_new_tokens: int) -> Prompt:
-        budget = min(settings.context.max_prompt_tokens, self._max_context - max_new_tokens - 16)
-        prefix = prefix_window(document, position, budget, self._tokenizer.encode)
+        """The prompt for ``position``, leaving room for ``max_new_tokens``. ModelError when nothing fits."""
+        encode = self._tokenizer.encode
+        room = self._max_context - max_new_tokens - _NUM_SENTINELS
+        budget = min(settings.context.max_prompt_tokens, room)
+        if budget < _MIN_PREFIX_TOKENS:
+            raise ModelError(
+                f"{max_new_tokens} new tokens leave no room for a prompt in a context of {self._max_context}:"
+                " lower generation.automaticMaxTokens or invokedMaxTokens"
+            )
+        suffix_budget = min(settings.context.max_suffix_tokens, budget // 2) if self._format.orders else 0
+        suffix = suffix_window(document, position, suffix_budget, encode)
+        # The suffix's budget and not its length is taken off, so that the prefix window does not move with it.
+        prefix = prefix_window(document, position, budget - suffix_budget, encode)
         healed = heal_prefix(prefix.text, prefix.token_ids, self._tokenizer)
-        start = self._tokenizer.token_id("<|endoftext|>")
-        token_ids = healed.token_ids
-        if prefix.is_at_edge or not token_ids:
-            token_ids = [start or 0, *token_ids]
-        return Prompt(tuple(token_ids), healed.healing, self._tokenizer.special_token_ids)
+        fim = layout(self._format, self._order, healed.token_ids, suffix.token_ids, self._fim_tokens)
+        token_ids = fim.token_ids
+        if not token_ids or (prefix.is_at_edge and not self._format.orders and not self._fim_tokens.start):
+            token_ids = (self._document_start(), *token_ids)
+        return Prompt(
+            token_ids,
+            healed.healing,
+            self._stop_token_ids,
+            num_prefix_tokens=len(healed.token_ids),
+            num_suffix_tokens=len(suffix.token_ids),
+        )
+
+    def _document_start(self) -> int:
+        """The token that stood between documents in training, as far as it can be told."""
+        named = (self._tokenizer.token_id(spelling) for spelling in _DOCUMENT_STARTS)
+        candidates = (*named, self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
+        return next((token_id for token_id in candidates if token_id is not None), 0)
