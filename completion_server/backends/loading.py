@@ -48,8 +48,7 @@ def load_model(directory: Path, settings: ModelSettings, progress: Progress) -> 
     model: NativeModel | Any
     if is_native(config):
         backend = "native"
-        with _WeightFiles(directory) as weights:
-            model = NativeModel(NativeConfig.from_dict(config), weights.get, dtype, device)
+        model = _load_native(directory, config, dtype, device)
     else:
         backend = "transformers"
         model = _load_with_transformers(directory, dtype, device)
@@ -148,6 +147,14 @@ def _shard_names(directory: Path) -> list[str]:
     return names
 
 
+def _load_native(directory: Path, config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> NativeModel:
+    with _WeightFiles(directory) as weights:
+        try:
+            return NativeModel(NativeConfig.from_dict(config), weights.get, dtype, device)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ModelFormatError(f"config.json and the weights in {directory} do not fit: {error}") from error
+
+
 def _load_with_transformers(directory: Path, dtype: torch.dtype, device: torch.device) -> Any:
     _shard_names(directory)
     from transformers import AutoModelForCausalLM
@@ -164,7 +171,6 @@ def _load_with_transformers(directory: Path, dtype: torch.dtype, device: torch.d
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
-            attn_implementation="sdpa",
         )
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise UnsupportedModelError(f"transformers cannot load {directory}: {error}") from error
