@@ -148,9 +148,10 @@ def detect_fim_format(
         )
     if spellings:
         named = [with_spellings(each, spellings) for each in named]
-    for fim_format in named:
-        if not _missing_sentinels(fim_format, tokenizer):
-            return FimDetection(fim_format)
+    usable = [each for each in named if not _missing_sentinels(each, tokenizer)]
+    if usable:
+        # Granite 3 and Granite Code share name and sentinels, not the end of text.
+        return FimDetection(next((each for each in usable if _fits(each, tokenizer)), usable[0]))
     missing = ", ".join(_missing_sentinels(named[0], tokenizer))
     reason = f"this model's tokenizer lacks tokens of the fill-in-the-middle format {override!r}: {missing}"
     return _fall_back(reason, tokenizer, model_type)
