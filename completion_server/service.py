@@ -55,8 +55,6 @@ class TextEngine(Protocol):
         num_alternatives: int = 1,
     ) -> GenerationResult: ...
 
-    def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int: ...
-
     def clear(self) -> None: ...
 
     def apply_settings(self, settings: Settings) -> None: ...
@@ -113,11 +111,12 @@ class CompletionService:
         return _answer(request, texts, result.finish_reason, trace)
 
     def warm(self, request: CompletionRequest) -> None:
-        """Prefill the prompt that ``request`` would need, until its deadline or cancellation."""
-        document, position = _with_selection(request)
-        sampling = self._sampling(request.trigger)
-        prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens)
-        self._engine.prefill(prompt, request.deadline, request.cancellation)
+        """Idle work: what ``request`` had no time for. Ends at its deadline or cancellation; answers nobody.
+
+        The prefill stays in the prefix cache, the whole suggestion goes to the completion cache: typing along the
+        part that was shown then shows the rest.
+        """
+        self.complete(request)
 
     def apply_settings(self, settings: Settings) -> None:
         """Take over everything but ``settings.model``, which needs another service."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -153,12 +154,15 @@ class Tokenizer:
         return [_piece_bytes(piece) for piece in self._spellings]
 
     @cached_property
-    def _sorted_tokens(self) -> tuple[list[bytes], tuple[int, ...]]:
-        """Bytes and ids of all text tokens, sorted by bytes: those with one prefix are neighbours."""
+    def _sorted_tokens(self) -> tuple[list[bytes], array[int]]:
+        """Bytes and ids of all text tokens, sorted by bytes: those with one prefix are neighbours.
+
+        The ids are an array of int64, whose slices torch reads without going through Python integers.
+        """
         table = self._table
         candidates = [i for i in range(len(table)) if table[i] and i not in self.special_token_ids]
         candidates.sort(key=table.__getitem__)
-        return [table[i] for i in candidates], tuple(candidates)
+        return [table[i] for i in candidates], array("q", candidates)
 
     def _encode(self, text: str) -> list[int]:
         if self._is_byte_level or _SPACE not in text:

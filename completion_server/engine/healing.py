@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from completion_server.engine.sampling import as_ids
 from completion_server.model import Healing, HealingStep
 
 _NOTHING_REMOVED = Healing((), (HealingStep(0, b"", None),))
@@ -45,7 +46,7 @@ def choose_start(logits: torch.Tensor, healing: Healing) -> HealedStart:
     for step in healing.steps:
         score = path_logprobs[step.num_path_tokens]
         if step.allowed_token_ids is not None:
-            allowed = torch.as_tensor(step.allowed_token_ids, dtype=torch.long)
+            allowed = as_ids(step.allowed_token_ids)
             score += float(torch.logsumexp(logprobs[step.num_path_tokens, allowed], dim=-1))
         if score > best_score:
             best_step, best_score = step, score

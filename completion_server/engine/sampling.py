@@ -5,6 +5,7 @@ Nucleus sampling: Holtzman et al. 2020 (arXiv 1904.09751).
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class Sampler:
 
     def sample(self, logits: torch.Tensor, allowed: Sequence[int] | None = None) -> SampledToken:
         """One token out of ``logits`` (V,), only among ``allowed`` ids when given."""
-        candidates = _as_ids(allowed)
+        candidates = as_ids(allowed)
         scores = logits if candidates is None else logits[candidates]
         index = self._choose(scores)
         token_id = index if candidates is None else int(candidates[index])
@@ -64,11 +65,14 @@ def filter_probabilities(scores: torch.Tensor, params: SamplingParams) -> torch.
 
 def best_tokens(logits: torch.Tensor, num_tokens: int, allowed: Sequence[int] | None = None) -> list[int]:
     """The ``num_tokens`` most probable token ids, best first, only among ``allowed`` when given."""
-    candidates = _as_ids(allowed)
+    candidates = as_ids(allowed)
     scores = logits if candidates is None else logits[candidates]
     best = torch.topk(scores, min(num_tokens, len(scores))).indices
     return [int(index) for index in (best if candidates is None else candidates[best])]
 
 
-def _as_ids(allowed: Sequence[int] | None) -> torch.Tensor | None:
+def as_ids(allowed: Sequence[int] | None) -> torch.Tensor | None:
+    """Token ids as a tensor; an int64 ``array`` is read in place (tens of thousands of ids are common)."""
+    if isinstance(allowed, array) and allowed.typecode == "q" and len(allowed):
+        return torch.frombuffer(allowed, dtype=torch.long)
     return None if allowed is None else torch.as_tensor(allowed, dtype=torch.long)

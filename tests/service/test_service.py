@@ -29,7 +29,6 @@ class ScriptedEngine:
         self.texts = list(texts)
         self.reason = reason
         self.num_calls = 0
-        self.num_prefills = 0
         self.sampling: SamplingParams | None = None
         self.is_cleared = False
         self.settings: Settings | None = None
@@ -41,10 +40,6 @@ class ScriptedEngine:
             Generation(text, (1,), (-0.5,), self.reason, "line_end") for text in self.texts[:num_alternatives]
         )
         return GenerationResult(made, self.reason, GenerationStats())
-
-    def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int:
-        self.num_prefills += 1
-        return 0
 
     def clear(self) -> None:
         self.is_cleared = True
@@ -242,9 +237,15 @@ def test_clearing_caches_clears_both() -> None:
     assert engine.is_cleared
 
 
-def test_warm_prefills_and_answers_nothing() -> None:
-    engine = ScriptedEngine("1")
-    service, prompts = make_service(engine)
+def test_after_a_partial_answer_idle_work_finds_the_rest() -> None:
+    engine = ScriptedEngine("foo(bar", reason=FinishReason.DEADLINE)
+    service, _ = make_service(engine)
+    assert [item.text for item in service.complete(make_request("x = ˇ\n")).items] == ["foo("]
+    engine.texts, engine.reason = ["foo(bar, baz)"], FinishReason.STOP
     service.warm(make_request("x = ˇ\n"))
-    assert (engine.num_prefills, engine.num_calls, len(prompts.places)) == (1, 0, 1)
-    assert service.status() == {"model": "scripted"}
+    assert [item.text for item in service.complete(make_request("x = foˇ\n")).items] == ["o(bar, baz)"]
+    assert engine.num_calls == 2
+
+
+def test_status_is_the_engines() -> None:
+    assert make_service(ScriptedEngine())[0].status() == {"model": "scripted"}

@@ -42,7 +42,6 @@ class FakeService:
                 "completed",
                 "cancelled",
                 "passes",
-                "passesAfterCancel",
                 "warmed",
                 "warmsCancelled",
                 "cleared",
@@ -141,7 +140,7 @@ def build_service(settings: Settings, progress: ReportProgress) -> FakeService:
         while not Path(settings.model.cache_dir).exists():
             pause.wait(_PAUSE_SECONDS)
     # Over stdio a stray print must not harm the protocol.
-    print("a stray print")
+    print("a stray print")  # noqa: T201
     return FakeService(settings)
 
 
@@ -149,9 +148,13 @@ def main() -> None:
     configure_logging("info")
     if len(sys.argv) > 1:
         host, port = parse_address(sys.argv[1])
-        announce = lambda host, port: print(f"listening on {host}:{port}", file=sys.stderr, flush=True)  # noqa: E731
-        leave(run_tcp(build_service, host, port, on_listening=announce))
+        leave(run_tcp(build_service, host, port, on_listening=_announce))
     leave(run_stdio(build_service))
+
+
+def _announce(host: str, port: int) -> None:
+    sys.stderr.write(f"listening on {host}:{port}\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

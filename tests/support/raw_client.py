@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -65,7 +66,7 @@ class RawClient:
         self.send_bytes(b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     def send(self, message: Any) -> None:
-        self.send_body(json.dumps(message).encode())
+        self.send_bytes(frame(message))
 
     def notify(self, method: str, params: Any = None) -> None:
         self.send({"jsonrpc": "2.0", "method": method, "params": params})
@@ -173,10 +174,8 @@ class RawClient:
         self._stderr_reader.join(HANG_GUARD_SECONDS)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
-            try:
+            with contextlib.suppress(OSError):
                 stream.close()
-            except OSError:
-                pass
         return code
 
     def leave(self) -> int:
@@ -231,6 +230,12 @@ class RawClient:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.stderr += line.decode(errors="replace")
+
+
+def frame(message: Any) -> bytes:
+    """One message as it goes over the pipe."""
+    body = json.dumps(message).encode()
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def inline_params(line: int = 0, character: int = 0, uri: str = URI, trigger: int = 2) -> dict[str, Any]:
