@@ -1,0 +1,55 @@
+"""``completion-server serve``: the language server over stdio or a loopback port. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from completion_server.config import Options, Settings
+from completion_server.errors import ConfigError
+from completion_server.logs import configure_logging
+from completion_server.lsp.server import leave, run_stdio, run_tcp
+from completion_server.lsp.stdio import parse_address
+from completion_server.lsp.worker import ReportProgress, Service
+
+
+def run(
+    tcp: str | None = None,
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    offline: bool | None = None,
+    log_level: str | None = None,
+) -> None:
+    """Serve until the client leaves, then end the process with the exit code that LSP asks for.
+
+    The keyword arguments win over every other source of settings; None leaves a setting alone.
+    """
+    model_options = {"name": model, "device": device, "offline": offline}
+    overrides: Options = _without_none({"log_level": log_level, "model": _without_none(model_options)})
+    configure_logging(Settings().log_level)
+    try:
+        if tcp is None:
+            exit_code = run_stdio(build_service, overrides)
+        else:
+            exit_code = run_tcp(build_service, *parse_address(tcp), overrides, _announce)
+    except ConfigError as error:
+        sys.stderr.write(f"completion-server: {error}\n")
+        raise SystemExit(2) from None
+    leave(exit_code)
+
+
+def build_service(settings: Settings, report_progress: ReportProgress) -> Service:
+    """Load the model; torch is imported here, on the model thread, and not before."""
+    from completion_server import bootstrap
+
+    return bootstrap.build_service(settings, report_progress)
+
+
+def _announce(host: str, port: int) -> None:
+    sys.stderr.write(f"listening on {host}:{port}\n")
+    sys.stderr.flush()
+
+
+def _without_none(options: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value not in (None, {})}

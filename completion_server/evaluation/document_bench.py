@@ -1,0 +1,106 @@
+"""What a key press costs in the document layer, against pygls' own text document in the same run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
+
+from lsprotocol import types
+from pygls.workspace import TextDocument
+
+from completion_server.lsp.documents import DocumentStore
+from completion_server.lsp.server import create_server
+
+SIZES = (1_000, 10_000, 50_000)
+_LINE = "    result = some_function(argument_one, argument_two)  # comment {}\n"
+_Event = TypeVar("_Event")
+_URI = "file:///bench.py"
+_NUM_KEY_PRESSES = 300
+_NUM_SLOW_KEY_PRESSES = 30
+_NUM_COLUMNS = 40
+
+
+def run() -> dict[str, object]:
+    """Times in ms (p10, median, p90) per number of lines.
+
+    A key press in the document alone, with the snapshot that a request takes, a new line with its snapshot, a
+    key press from the message's bytes on, and the key press in pygls' document.
+    """
+    return {str(num_lines): _measure(num_lines) for num_lines in SIZES}
+
+
+def _measure(num_lines: int) -> dict[str, dict[str, float]]:
+    text = "".join(_LINE.format(number) for number in range(num_lines))
+    store = DocumentStore()
+    store.open(types.TextDocumentItem(_URI, "python", 1, text))
+    theirs = TextDocument(_URI, text, version=1, language_id="python")
+    line = num_lines // 2
+    key_presses = [_insertion(line, 4 + number % _NUM_COLUMNS, "x") for number in range(_NUM_KEY_PRESSES)]
+    new_lines = [_insertion(line, 4, "\n")] * _NUM_KEY_PRESSES
+
+    versions = itertools.count(2)
+
+    def change(event: types.TextDocumentContentChangePartial) -> None:
+        store.change(_URI, next(versions), [event])
+
+    def change_and_snapshot(event: types.TextDocumentContentChangePartial) -> None:
+        change(event)
+        store.snapshot(_URI)
+
+    return {
+        "change": _time_each(change, key_presses),
+        "changeAndSnapshot": _time_each(change_and_snapshot, key_presses),
+        "newLineAndSnapshot": _time_each(change_and_snapshot, new_lines),
+        "messageBytes": _time_each(_message_handler(text), _messages(line)),
+        "pyglsChange": _time_each(theirs.apply_change, key_presses[:_NUM_SLOW_KEY_PRESSES]),
+    }
+
+
+def _insertion(line: int, character: int, text: str) -> types.TextDocumentContentChangePartial:
+    place = types.Position(line, character)
+    return types.TextDocumentContentChangePartial(range=types.Range(place, place), text=text)
+
+
+def _messages(line: int) -> list[bytes]:
+    """The key presses as a client sends them, without the header."""
+    bodies = []
+    for number in range(_NUM_KEY_PRESSES):
+        place = {"line": line, "character": 4 + number % _NUM_COLUMNS}
+        change = {"range": {"start": place, "end": place}, "text": "x"}
+        document = {"uri": _URI, "version": number + 2}
+        params = {"textDocument": document, "contentChanges": [change]}
+        bodies.append(_encode("textDocument/didChange", params))
+    return bodies
+
+
+def _message_handler(text: str) -> Callable[[bytes], object]:
+    """An initialized server with the document open, as a function of a message's body."""
+    protocol = create_server(_no_service).protocol
+    protocol.receive(_encode("initialize", {"processId": None, "rootUri": None, "capabilities": {}}, 1), 0.0)
+    item = {"uri": _URI, "languageId": "python", "version": 1, "text": text}
+    protocol.receive(_encode("textDocument/didOpen", {"textDocument": item}), 0.0)
+    return lambda body: protocol.receive(body, 0.0)
+
+
+def _no_service(_settings: object, _progress: object) -> NoReturn:
+    raise AssertionError("this server is never told to load a model")
+
+
+def _encode(method: str, params: object, request_id: int | None = None) -> bytes:
+    message: dict[str, object] = {"jsonrpc": "2.0", "method": method, "params": params}
+    return json.dumps(message if request_id is None else {**message, "id": request_id}).encode()
+
+
+def _time_each(function: Callable[[_Event], object], events: Sequence[_Event]) -> dict[str, float]:
+    function(events[0])
+    times = []
+    for event in events[1:]:
+        started_at = time.perf_counter()
+        function(event)
+        times.append((time.perf_counter() - started_at) * 1000)
+    deciles = statistics.quantiles(times, n=10)
+    return {"p10": deciles[0], "median": statistics.median(times), "p90": deciles[-1]}

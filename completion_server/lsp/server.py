@@ -1,0 +1,265 @@
+"""The language server: what belongs to one connection, its settings, and running it over stdio or TCP.
+
+Owns the state that the handlers work on. Imports no model code: ``build_service`` brings that, on the model
+thread, after ``initialize`` has been answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from completion_server import __version__
+from completion_server.config import Options, Settings
+from completion_server.logs import set_level
+from completion_server.lsp.configuration import Configuration
+from completion_server.lsp.documents import DocumentStore
+from completion_server.lsp.handlers import register_handlers
+from completion_server.lsp.progress import LoadingProgress
+from completion_server.lsp.protocol import ServerProtocol
+from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
+from completion_server.lsp.worker import BuildService, CompletionWorker, WorkerState
+
+log = logging.getLogger(__name__)
+
+SERVER_NAME = "completion-server"
+_PARENT_CHECK_SECONDS = 3.0
+_MAX_TRACES = 64
+
+
+class CompletionLanguageServer(LanguageServer):
+    """State of one connection. Lives on the event loop; only ``post`` may be called from other threads."""
+
+    protocol: ServerProtocol
+
+    def __init__(self, build_service: BuildService, overrides: Options | None = None) -> None:
+        super().__init__(SERVER_NAME, __version__, protocol_cls=ServerProtocol)
+        self.documents = DocumentStore()
+        self.configuration = Configuration(overrides)
+        self.settings = Settings()
+        self.is_paused = False
+        self.root_uri: str | None = None
+        self.last_latency_ms: float | None = None
+        self.num_requests = 0
+        self.worker = CompletionWorker(
+            build_service,
+            on_state=lambda: self.post(self._on_worker_state),
+            on_progress=lambda message, fraction: self.post(self._on_progress, message, fraction),
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._finished = asyncio.Event()
+        self._may_load = False
+        self._progress: LoadingProgress | None = None
+        self._loading_message: tuple[str, float | None] = ("", None)
+        self._settled: list[asyncio.Future[None]] = []
+        self._traces: OrderedDict[str, dict[str, object]] = OrderedDict()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._shown: set[str] = set()
+        register_handlers(self)
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Log only: pygls' own would pop up window/showMessage at the user."""
+        log.error("%s: %s", getattr(source, "__name__", source), error)
+
+    def post(self, callback: Callable[..., object], *args: object) -> None:
+        """Run ``callback`` on the event loop; from any thread; nothing happens when the loop is gone."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(callback, *args)
+
+    def spawn(self, coroutine: Any) -> None:
+        """Run a coroutine beside the handlers; its failure is logged."""
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    async def run(self, channel: ByteChannel) -> int:
+        """Serve one client until it leaves. Returns the exit code (LSP: 0 only after ``shutdown``)."""
+        self._loop = asyncio.get_running_loop()
+        connection = Connection(channel)
+        self.protocol.writer = connection
+        self.protocol.on_exit = self._finished.set
+        connection.start(
+            on_message=lambda body, arrived_at: self.post(self.protocol.receive, body, arrived_at),
+            on_broken=lambda problem: self.post(self.protocol.report_broken_message, problem),
+            on_closed=lambda: self.post(self._finished.set),
+        )
+        await self._finished.wait()
+        connection.close()
+        self.protocol.writer = None
+        return self.protocol.exit_code
+
+    def configure(self) -> None:
+        """Resolve the settings anew, report what is wrong with them once, and put them to use."""
+        settings, warnings = self.configuration.resolve()
+        self.settings = settings
+        set_level(settings.log_level)
+        for warning in warnings:
+            self.log_to_client(types.MessageType.Warning, warning)
+        if warnings:
+            self.show_once(types.MessageType.Warning, "Completion settings: " + "; ".join(warnings))
+        if not settings.enabled:
+            self.worker.withdraw_all("switched off in the settings")
+        elif self._may_load:
+            self.worker.start(settings)
+
+    def start_loading(self) -> None:
+        """From now on the model may be loaded: the settings are as complete as they get."""
+        self._may_load = True
+        self.configure()
+
+    def log_to_client(self, kind: types.MessageType, message: str) -> None:
+        """Write to the editor's log of this server."""
+        self.window_log_message(types.LogMessageParams(type=kind, message=message))
+
+    def show_once(self, kind: types.MessageType, message: str) -> None:
+        """Show a message to the user, unless it was shown before. Never used for a completion."""
+        if message not in self._shown:
+            self._shown.add(message)
+            self.window_show_message(types.ShowMessageParams(type=kind, message=message))
+
+    def remember_trace(self, uri: str, trace: dict[str, object]) -> None:
+        """Keep the explanation of the last request per document, for the documents asked about last."""
+        self._traces.pop(uri, None)
+        self._traces[uri] = trace
+        if len(self._traces) > _MAX_TRACES:
+            self._traces.popitem(last=False)
+
+    def last_trace(self, uri: str | None = None) -> dict[str, object] | None:
+        """The explanation of the last request, of ``uri`` if given."""
+        if uri is None:
+            return next(reversed(self._traces.values()), None)
+        return self._traces.get(uri)
+
+    @property
+    def loading_progress(self) -> tuple[str, float | None]:
+        """What loading last said, and the fraction done where it is known."""
+        return self._loading_message
+
+    async def wait_until_settled(self) -> None:
+        """Return when the model is neither about to be loaded nor being loaded."""
+        while self.worker.status().state in (WorkerState.NOT_STARTED, WorkerState.LOADING):
+            waiter = asyncio.get_running_loop().create_future()
+            self._settled.append(waiter)
+            await waiter
+
+    def watch_parent(self, process_id: int) -> None:
+        """End when the process that started this server is gone, as LSP asks of servers.
+
+        End of input tells the same in nearly all cases; not when another child of the editor has inherited our
+        pipe. A process that cannot be seen (the editor is outside of our container) is not watched.
+        """
+        try:
+            parent = psutil.Process(process_id)
+        except psutil.Error:
+            log.debug("process %d is not visible and not watched", process_id)
+            return
+        self.spawn(self._leave_with(parent))
+
+    async def _leave_with(self, parent: psutil.Process) -> None:
+        while _is_alive(parent):
+            await asyncio.sleep(_PARENT_CHECK_SECONDS)
+        log.warning("the process that started this server is gone; leaving")
+        self._finished.set()
+
+    def _on_task_done(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background task failed", exc_info=error)
+
+    def _on_worker_state(self) -> None:
+        status = self.worker.status()
+        if status.state is WorkerState.LOADING:
+            self._loading_message = (status.message, None)
+            if self._progress is None and self._client_shows_progress():
+                self._progress = LoadingProgress(self.protocol)
+                self._progress.begin(status.message)
+            return
+        if self._progress is not None:
+            self._progress.end(status.message)
+            self._progress = None
+        if status.state is WorkerState.ERROR:
+            self.log_to_client(types.MessageType.Error, status.message)
+            self.show_once(types.MessageType.Error, f"No completions: {status.message}")
+        elif status.state is WorkerState.READY:
+            self.log_to_client(types.MessageType.Info, f"{self.settings.model.name} is ready")
+        for waiter in self._settled:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._settled.clear()
+
+    def _on_progress(self, message: str, fraction: float | None) -> None:
+        self._loading_message = (message, fraction)
+        if self._progress is not None:
+            self._progress.report(message, fraction)
+
+    def _client_shows_progress(self) -> bool:
+        window = self.protocol.client_capabilities.window
+        return bool(window and window.work_done_progress)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def create_server(build_service: BuildService, overrides: Options | None = None) -> CompletionLanguageServer:
+    """A server that is not connected yet.
+
+    ``build_service`` is called on the model thread, after the client's settings are known. ``overrides`` are
+    options of the command line and win over all other settings. Must be called on the running event loop.
+    """
+    return CompletionLanguageServer(build_service, overrides)
+
+
+def run_stdio(build_service: BuildService, overrides: Options | None = None) -> int:
+    """Serve one client over stdin and stdout. Returns the exit code; see ``leave``."""
+    return _run(build_service, overrides, take_over_stdio())
+
+
+def run_tcp(
+    build_service: BuildService,
+    host: str,
+    port: int,
+    overrides: Options | None = None,
+    on_listening: Callable[[str, int], None] | None = None,
+) -> int:
+    """Serve one client that connects to ``host:port`` on this machine. Raises ConfigError for other hosts."""
+    return _run(build_service, overrides, accept_one_client(host, port, on_listening))
+
+
+def leave(exit_code: int) -> None:
+    """End the process now, also while the model thread is deep in a library call.
+
+    Ordinary interpreter exit would let a thread inside of a C++ library run into a dying interpreter.
+    """
+    logging.shutdown()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def _run(build_service: BuildService, overrides: Options | None, channel: ByteChannel) -> int:
+    async def serve() -> int:
+        server = create_server(build_service, overrides)
+        try:
+            return await server.run(channel)
+        finally:
+            server.worker.stop()
+
+    try:
+        return asyncio.run(serve())
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,375 @@
+"""The one model thread: it alone touches the service, and so the model and every cache.
+
+Owns the order of work: load first, then settings, then the newest request; a newer request for a document
+takes the place of the older. Every submitted job is resolved exactly once. Knows nothing of LSP types.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from enum import Enum
+from functools import partial
+from typing import Protocol
+
+from completion_server.config import Settings
+from completion_server.errors import CompletionServerError
+from completion_server.request import (
+    CancellationToken,
+    Completion,
+    CompletionRequest,
+    Deadline,
+    FinishReason,
+)
+
+log = logging.getLogger(__name__)
+
+_MAX_REMEMBERED_ERRORS = 100
+
+
+class Service(Protocol):
+    """``completion_server.service.CompletionService`` as this thread uses it."""
+
+    def complete(self, request: CompletionRequest) -> Completion: ...
+
+    def warm(self, request: CompletionRequest) -> None: ...
+
+    def apply_settings(self, settings: Settings) -> None: ...
+
+    def clear_caches(self) -> None: ...
+
+    def status(self) -> dict[str, object]: ...
+
+
+ReportProgress = Callable[[str, "float | None"], None]
+"""Takes what is going on, and the fraction done (0 to 1) where it is known."""
+
+BuildService = Callable[[Settings, ReportProgress], Service]
+"""Loads the model; takes seconds, runs on the model thread, may raise."""
+
+
+class WorkerState(Enum):
+    """What the model thread is good for at the moment."""
+
+    NOT_STARTED = "not started"
+    LOADING = "loading"
+    READY = "ready"
+    ERROR = "error"
+    STOPPED = "stopped"
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerStatus:
+    """A consistent picture of the thread, taken at once."""
+
+    state: WorkerState
+    message: str
+    running_uri: str | None
+    num_pending: int
+    service: dict[str, object]
+
+
+class Job:
+    """One submitted request and the future of its completion."""
+
+    def __init__(self, request: CompletionRequest) -> None:
+        self.request = request
+        self.future: Future[Completion] = Future()
+        self.started_at: float | None = None
+
+    @property
+    def uri(self) -> str:
+        return self.request.document.uri
+
+    def resolve(self, completion: Completion) -> None:
+        """Answer; only the first answer counts."""
+        try:
+            self.future.set_result(completion)
+        except InvalidStateError:
+            log.debug("request %s was answered before", self.request.request_id)
+
+    def withdraw(self, reason: str) -> None:
+        """Answer with nothing and let a running forward pass be the last."""
+        self.request.cancellation.cancel()
+        self.resolve(Completion.empty(FinishReason.CANCELLED, {"reason": reason}))
+
+
+class CompletionWorker:
+    """Runs jobs on its own thread. All methods may be called from any thread and none of them waits."""
+
+    def __init__(
+        self,
+        build_service: BuildService,
+        on_state: Callable[[], None],
+        on_progress: ReportProgress,
+    ) -> None:
+        """``on_state`` is called after each change of state, ``on_progress`` while loading, on any thread."""
+        self._build_service = build_service
+        self._on_state = on_state
+        self._on_progress = on_progress
+        self._condition = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._state = WorkerState.NOT_STARTED
+        self._message = ""
+        self._wanted = Settings()
+        self._applied: Settings | None = None
+        self._service: Service | None = None
+        self._service_status: dict[str, object] = {}
+        self._pending: dict[str, Job] = {}
+        self._running: Job | None = None
+        self._chores: deque[tuple[Callable[[Service], None], Future[bool]]] = deque()
+        self._warm_request: CompletionRequest | None = None
+        self._warm_token = CancellationToken()
+        self._seen_errors: set[tuple[str, str]] = set()
+
+    def start(self, settings: Settings) -> None:
+        """Start loading. A second call only changes the settings."""
+        with self._condition:
+            if self._state is not WorkerState.NOT_STARTED:
+                self.apply_settings(settings)
+                return
+            self._wanted = settings
+            self._set_state(WorkerState.LOADING, f"loading {settings.model.name}")
+        self._thread.start()
+
+    def apply_settings(self, settings: Settings) -> None:
+        """Use ``settings`` from the next job on. A change of the model, or an earlier failure, loads anew."""
+        with self._condition:
+            self._wanted = settings
+            if self._state is WorkerState.ERROR or self._is_other_model(settings):
+                self._set_state(WorkerState.LOADING, f"loading {settings.model.name}")
+                self._withdraw_all("the model is changed")
+            self._condition.notify_all()
+
+    def submit(self, request: CompletionRequest) -> Job:
+        """Queue a request; one for the same document that waits or runs is answered with nothing at once."""
+        job = Job(request)
+        with self._condition:
+            if self._state is not WorkerState.READY:
+                is_early = self._state is WorkerState.NOT_STARTED
+                reason = WorkerState.LOADING.value if is_early else self._state.value
+                job.resolve(Completion.empty(FinishReason.SKIPPED, {"reason": reason}))
+                return job
+            self._withdraw_document(job.uri, "superseded by a newer request")
+            self._pending[job.uri] = job
+            self._stop_warming()
+            self._condition.notify_all()
+        return job
+
+    def withdraw(self, job: Job, reason: str) -> None:
+        """Give up one job: it does not start any more, or ends after the forward pass that runs now."""
+        with self._condition:
+            self._forget_pending(job)
+            job.withdraw(reason)
+
+    def expire(self, job: Job) -> None:
+        """Answer a job whose deadline passed while it waited; one that runs looks at the clock itself."""
+        with self._condition:
+            if self._forget_pending(job):
+                job.resolve(Completion.empty(FinishReason.DEADLINE, {"reason": "waited for other work"}))
+
+    def withdraw_document(self, uri: str, reason: str) -> None:
+        """Give up what waits or runs for a document, because its text has changed."""
+        with self._condition:
+            self._withdraw_document(uri, reason)
+
+    def withdraw_all(self, reason: str) -> None:
+        """Give up everything that waits or runs."""
+        with self._condition:
+            self._withdraw_all(reason)
+
+    def clear_caches(self) -> Future[bool]:
+        """Resolves to whether there was anything to clear, once it is done."""
+        return self._run_chore(lambda service: service.clear_caches())
+
+    def status(self) -> WorkerStatus:
+        """Where the thread stands."""
+        with self._condition:
+            running = self._running.uri if self._running is not None else None
+            return WorkerStatus(
+                self._state, self._message, running, len(self._pending), dict(self._service_status)
+            )
+
+    def stop(self, timeout_seconds: float = 1.0) -> bool:
+        """Give up all work and end the thread; False when it is still busy after ``timeout_seconds``."""
+        with self._condition:
+            self._set_state(WorkerState.STOPPED, "stopped")
+            self._withdraw_all("the server stops")
+            while self._chores:
+                _settle(self._chores.popleft()[1], False)
+            self._condition.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    # Everything below is called with the condition held, or on the model thread.
+
+    def _set_state(self, state: WorkerState, message: str) -> None:
+        if self._state is WorkerState.STOPPED:
+            return
+        self._state, self._message = state, message
+        self._on_state()
+
+    def _is_other_model(self, settings: Settings) -> bool:
+        return self._applied is not None and self._applied.model != settings.model
+
+    def _forget_pending(self, job: Job) -> bool:
+        if self._pending.get(job.uri) is not job:
+            return False
+        del self._pending[job.uri]
+        return True
+
+    def _withdraw_document(self, uri: str, reason: str) -> None:
+        waiting = self._pending.pop(uri, None)
+        if waiting is not None:
+            waiting.withdraw(reason)
+        if self._running is not None and self._running.uri == uri:
+            self._running.withdraw(reason)
+
+    def _withdraw_all(self, reason: str) -> None:
+        for uri in list(self._pending):
+            self._withdraw_document(uri, reason)
+        if self._running is not None:
+            self._running.withdraw(reason)
+        self._stop_warming()
+
+    def _stop_warming(self) -> None:
+        self._warm_request = None
+        self._warm_token.cancel()
+
+    def _run_chore(self, chore: Callable[[Service], None]) -> Future[bool]:
+        done: Future[bool] = Future()
+        with self._condition:
+            if self._state is not WorkerState.READY:
+                done.set_result(False)
+                return done
+            self._stop_warming()
+            self._chores.append((chore, done))
+            self._condition.notify_all()
+        return done
+
+    def _work(self) -> None:
+        while (task := self._next_task()) is not None:
+            task()
+
+    def _next_task(self) -> Callable[[], None] | None:
+        """Wait for the most urgent thing to do; None when the thread shall end."""
+        with self._condition:
+            while True:
+                task = self._choose_task()
+                if task is not None or self._state is WorkerState.STOPPED:
+                    return task
+                self._condition.wait()
+
+    def _choose_task(self) -> Callable[[], None] | None:
+        if self._state is WorkerState.LOADING:
+            return self._load
+        if self._state is not WorkerState.READY or self._service is None:
+            return None
+        service = self._service
+        if self._applied != self._wanted:
+            return partial(self._apply, service)
+        if self._chores:
+            return partial(self._do_chore, service, *self._chores.popleft())
+        if self._pending:
+            _uri, self._running = self._pending.popitem()
+            return partial(self._complete, service, self._running)
+        if self._warm_request is not None:
+            request, self._warm_request = self._warm_request, None
+            self._warm_token = request.cancellation
+            return partial(self._warm, service, request)
+        return None
+
+    def _load(self) -> None:
+        with self._condition:
+            settings = self._wanted
+            self._service = None  # before the new one is built: two models may not fit into memory
+        service: Service | None = None
+        message = "ready"
+        try:
+            service = self._build_service(settings, self._on_progress)
+        except Exception as error:
+            message = str(error) if isinstance(error, CompletionServerError) else f"loading failed: {error!r}"
+            log.error("%s", message, exc_info=not isinstance(error, CompletionServerError))
+        with self._condition:
+            self._service, self._applied = service, settings
+            if self._state is WorkerState.STOPPED:
+                return
+            if service is not None:
+                self._refresh_status(service)
+            if self._is_other_model(self._wanted):
+                return  # changed meanwhile: the state still says loading, so the next task loads again
+            self._set_state(WorkerState.ERROR if service is None else WorkerState.READY, message)
+
+    def _apply(self, service: Service) -> None:
+        with self._condition:
+            settings = self._wanted
+        try:
+            service.apply_settings(settings)
+        except Exception as error:  # noqa: BLE001 - logged
+            self._log_once("new settings could not be applied", error)
+        with self._condition:
+            self._applied = settings
+            self._refresh_status(service)
+
+    def _do_chore(self, service: Service, chore: Callable[[Service], None], done: Future[bool]) -> None:
+        try:
+            chore(service)
+        except Exception as error:  # noqa: BLE001 - logged
+            self._log_once("a chore failed", error)
+        with self._condition:
+            self._refresh_status(service)
+        _settle(done, True)
+
+    def _complete(self, service: Service, job: Job) -> None:
+        request = job.request
+        job.started_at = time.monotonic()
+        try:
+            completion = service.complete(request)
+        except BaseException as error:  # noqa: BLE001 - logged; the thread must live on
+            self._log_once("a request failed", error)
+            completion = Completion.empty(FinishReason.ERROR, {"reason": type(error).__name__})
+        with self._condition:
+            self._running = None
+            self._refresh_status(service)
+            was_cut_short = completion.finish_reason is FinishReason.DEADLINE
+            if was_cut_short and not request.cancellation.is_cancelled and not self._pending:
+                # The same place is likely asked about again: go on with its prompt while nothing else waits.
+                self._warm_request = dataclasses.replace(
+                    request, cancellation=CancellationToken(), deadline=Deadline.never()
+                )
+        job.resolve(completion)
+
+    def _warm(self, service: Service, request: CompletionRequest) -> None:
+        try:
+            service.warm(request)
+        except Exception as error:  # noqa: BLE001 - logged
+            self._log_once("idle work failed", error)
+        with self._condition:
+            self._refresh_status(service)
+
+    def _refresh_status(self, service: Service) -> None:
+        try:
+            self._service_status = service.status()
+        except Exception as error:  # noqa: BLE001 - logged
+            self._log_once("the service's status failed", error)
+
+    def _log_once(self, what: str, error: BaseException) -> None:
+        """The first of equal errors with its traceback, the rest at debug level."""
+        key = (type(error).__name__, str(error)[:200])
+        if key in self._seen_errors or len(self._seen_errors) >= _MAX_REMEMBERED_ERRORS:
+            log.debug("%s again: %s", what, key[0])
+            return
+        self._seen_errors.add(key)
+        log.error("%s", what, exc_info=error)
+
+
+def _settle(future: Future[bool], value: bool) -> None:
+    with contextlib.suppress(InvalidStateError):  # the client gave up waiting for it
+        future.set_result(value)
