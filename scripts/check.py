@@ -1,4 +1,4 @@
-"""The one check that developers, pre-commit and CI run: format, lint, types, import rules, generated files, tests.
+"""The one check that developers, pre-commit and CI run: format, lint, types, import rules, README, tests.
 
 usage: python scripts/check.py [--fast] [PYTEST ARGUMENTS...]     (--fast: everything but the tests)
 """
@@ -18,7 +18,7 @@ STATIC_STEPS: dict[str, list[str]] = {
     "lint": [str(BIN / "ruff"), "check", "."],
     "types": [str(BIN / "mypy")],
     "import rules": [str(BIN / "lint-imports"), "--no-cache"],
-    "readme tree": [sys.executable, "scripts/readme_tree.py", "--check"],
+    "readme": [sys.executable, "scripts/readme_parts.py", "--check"],
 }
 
 
