@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from completion_server.config import Settings
+from completion_server.config import Settings, limit_thread_spinning
 from completion_server.service import CompletionService
 
 Progress = Callable[[str, float | None], None]
@@ -42,6 +42,7 @@ def build_service_from_directory(
 ) -> CompletionService:
     """The same for a model directory (config.json, safetensors, tokenizer.json) that is there already."""
     progress("starting torch", None)
+    limit_thread_spinning()
     from completion_server.backends.loading import load_model, use_threads
     from completion_server.engine.engine import Engine
     from completion_server.prompt.build import ModelFacts, PromptBuilder

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,7 @@ else:
 WORKSPACE_FILE_NAME = ".completion-server.toml"
 EDITOR_SECTION = "completionServer"
 _ENV_PREFIX = "COMPLETION_SERVER_"
+_SPIN_COUNT = 300  # turns of a waiting loop; see EXPERIMENTS.md for what other values cost
 
 Options = Mapping[str, Any]
 """Settings as sent: nested, every key optional, keys in camelCase or snake_case, values not yet checked."""
@@ -171,6 +172,17 @@ def load_settings(
     settings = _merge(settings, editor, "editor settings", [])
     settings = _merge(settings, _environment_options(environ), "environment", warnings, strict=False)
     return LoadedSettings(settings, tuple(warnings))
+
+
+def limit_thread_spinning(environ: MutableMapping[str, str] | None = None) -> None:
+    """Let the threads of one forward pass sleep soon when they wait for each other; call before importing torch.
+
+    GNU OpenMP, which torch uses on Linux, spins for long by default. Beside a compiler or a test run the awaited
+    thread is not running, and a forward pass of 35 ms takes up to seconds. What the user has set stays.
+    """
+    environ = os.environ if environ is None else environ
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environ.keys():
+        environ["GOMP_SPINCOUNT"] = str(_SPIN_COUNT)
 
 
 def settings_schema() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from completion_server.config import (
     ModelSettings,
     Settings,
     environment_variable_names,
+    limit_thread_spinning,
     load_settings,
     settings_as_dict,
     settings_schema,
@@ -225,3 +226,13 @@ def test_any_value_is_taken_or_reported(dotted: str, value: Any) -> None:
 @given(st.dictionaries(st.sampled_from(sorted(environment_variable_names())), st.text(max_size=8)))
 def test_no_environment_raises(environ: dict[str, str]) -> None:
     VALIDATOR.validate(settings_as_dict(load_settings(None, None, environ).settings))
+
+
+@pytest.mark.parametrize("own", [{"GOMP_SPINCOUNT": "9"}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_thread_spinning_is_limited_unless_the_user_says_how(own: dict[str, str]) -> None:
+    environ: dict[str, str] = {}
+    limit_thread_spinning(environ)
+    assert int(environ["GOMP_SPINCOUNT"]) < 1000
+    environ = dict(own)
+    limit_thread_spinning(environ)
+    assert environ == own
