@@ -137,7 +137,7 @@ class NativeModel:
         kv_cache.check_room(new)
         hidden = self._embedding[torch.tensor(token_ids, device=self._device)]  # (T, C)
         cos, sin = self._cos[past : past + new], self._sin[past : past + new]  # (T, 1, D)
-        mask = _causal_mask(past, new, hidden) if past and new > 1 else None
+        mask = self._attention_mask(past, new) if new > 1 else None
         for index, layer in enumerate(self._layers):
             hidden = self._block(hidden, index, layer, kv_cache, cos, sin, mask)
         kv_cache.advance(new)
@@ -146,6 +146,12 @@ class NativeModel:
         last = F.rms_norm(hidden[-num_logits:], (hidden.shape[1],), self._norm, self._config.norm_eps)
         logits = F.linear(last, self._head)  # (num_logits, V)
         return logits.to(device="cpu", dtype=torch.promote_types(logits.dtype, torch.float32))
+
+    def _attention_mask(self, past: int, new: int) -> torch.Tensor:
+        """Additive (G*T, past + T), G query heads per key: a new token sees everything up to itself."""
+        shape = (new, past + new)
+        mask = torch.full(shape, float("-inf"), dtype=self._embedding.dtype, device=self._device).triu(past + 1)
+        return mask.repeat(self._config.num_heads // self._config.num_kv_heads, 1)
 
     def _block(  # noqa: PLR0913 - one decoder block; a parameter object would be built per layer and token
         self,
@@ -164,15 +170,10 @@ class NativeModel:
         rotated = _rotate(qkv[:, :num_rotated], cos, sin).transpose(0, 1).unsqueeze(0)  # (1, Hq+Hkv, T, D)
         values = qkv[:, num_rotated:].transpose(0, 1).unsqueeze(0)  # (1, Hkv, T, D)
         keys, values = kv_cache.append(index, rotated[:, config.num_heads :], values)
-        attended = F.scaled_dot_product_attention(
-            rotated[:, : config.num_heads],
-            keys,
-            values,
-            attn_mask=mask,
-            is_causal=mask is None and new > 1,
-            enable_gqa=config.num_heads != config.num_kv_heads,
-        )  # (1, Hq, T, D)
-        attended = attended.squeeze(0).transpose(0, 1).reshape(new, -1)
+        # The heads that share keys become rows of one query: a third of the time of enable_gqa at one token.
+        queries = rotated[:, : config.num_heads].reshape(1, config.num_kv_heads, -1, config.head_dim)
+        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)  # (1, Hkv, G*T, D)
+        attended = attended.view(config.num_heads, new, config.head_dim).transpose(0, 1).reshape(new, -1)
         hidden = hidden + F.linear(attended, layer.output, layer.output_bias)
         normed = F.rms_norm(hidden, (config.hidden_size,), layer.mlp_norm, config.norm_eps)
         gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
@@ -214,9 +215,3 @@ def _rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.
     """Rotary embedding of (T, H, D), halves rotated against each other (the transformers convention)."""
     first, second = heads.chunk(2, dim=-1)
     return heads * cos + torch.cat([-second, first], dim=-1) * sin
-
-
-def _causal_mask(past: int, new: int, like: torch.Tensor) -> torch.Tensor:
-    """Additive (new, past + new): token i of the new ones sees everything up to itself."""
-    mask = torch.full((new, past + new), float("-inf"), dtype=like.dtype, device=like.device)
-    return mask.triu(past + 1)
