@@ -1,0 +1,234 @@
+"""The command line. Every command imports its own module when it runs, so that ``serve`` starts light.
+
+Own errors become one line on stderr and exit code 1; with ``--debug`` or ``--log-level debug`` also a traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from completion_server import __version__
+from completion_server.cli.option import (
+    CommonOptions,
+    JsonOption,
+    LogLevelOption,
+    ModelOption,
+    OfflineOption,
+    ThreadsOption,
+)
+from completion_server.errors import CompletionServerError
+from completion_server.logs import configure_logging
+
+log = logging.getLogger(__name__)
+
+_EXIT_INTERRUPTED = 130
+
+
+class CommandGroup(TyperGroup):
+    """Loads the ``models`` group only when it is wanted, and turns own errors into one clear line."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), "models"]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name != "models":
+            return super().get_command(ctx, cmd_name)
+        from completion_server.cli import models_command
+
+        command = typer.main.get_group(models_command.app)
+        command.name = "models"
+        return command
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CompletionServerError as error:
+            log.debug("the error below came from here", exc_info=error)
+            typer.echo(f"completion-server: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(_EXIT_INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Inline code completion on your own machine, as a language server.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+bench_app = typer.Typer(help="Measure this server on this machine.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"completion-server {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def configure(
+    debug: Annotated[bool, typer.Option("--debug", help="Log everything; show tracebacks.")] = False,
+    version: Annotated[  # noqa: ARG001 - acted on by its callback
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Inline code completion on your own machine, as a language server."""
+    configure_logging("debug" if debug else "warning")
+
+
+def _use_log_level(level: str | None) -> None:
+    if level is not None:
+        configure_logging(level)
+
+
+@app.command()
+def serve(
+    tcp: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Listen on this loopback address instead of stdin and stdout."),
+    ] = None,
+    model: ModelOption = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    offline: OfflineOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Run the language server (this is what an editor starts)."""
+    from completion_server.cli import serve_command
+
+    serve_command.run(tcp, model=model, device=device, offline=offline or None, log_level=log_level)
+
+
+@app.command()
+def complete(  # noqa: PLR0913 - one parameter per option
+    place: Annotated[
+        str, typer.Argument(metavar="FILE:LINE:COL", help="Counted from 1; without COL: end of the line.")
+    ],
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    timeout_ms: Annotated[
+        float | None, typer.Option(min=1, help="Time limit; default: as in the settings.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Most tokens; default: as in the settings.")
+    ] = None,
+    items: Annotated[int, typer.Option(min=1, max=3, help="How many alternatives.")] = 1,
+    automatic: Annotated[
+        bool, typer.Option("--automatic", help="As if it had appeared by itself while typing.")
+    ] = False,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Show what would be suggested at one place of a file, and what it cost."""
+    from completion_server.cli import complete_command
+
+    _use_log_level(log_level)
+    query = complete_command.CompleteQuery(place, timeout_ms, max_tokens, items, automatic)
+    complete_command.run(query, CommonOptions(model, offline, threads), as_json=as_json)
+
+
+@app.command()
+def demo(
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    fast: Annotated[bool, typer.Option("--fast", help="No pauses between keys.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="Stop typing after this time.")] = 40.0,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Watch the real server complete a small file while it is typed. Start here."""
+    from completion_server.cli import demo_command
+
+    _use_log_level(log_level)
+    pacing = demo_command.Pacing(is_fast=fast, max_seconds=seconds)
+    raise typer.Exit(demo_command.run(CommonOptions(model, offline, threads), pacing))
+
+
+@app.command("try")
+def try_editor(
+    file: Annotated[Path, typer.Argument(help="The file to edit; it may be new.")],
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Edit a file in the terminal with live suggestions."""
+    from completion_server.cli import try_command
+
+    _use_log_level(log_level)
+    try_command.run(file, CommonOptions(model, offline, threads))
+
+
+@app.command()
+def config(
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of the editor's settings.")
+    ] = False,
+    as_json: JsonOption = False,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+) -> None:
+    """Show every setting, its value here and where the value comes from."""
+    from completion_server.cli import config_command
+
+    if schema:
+        config_command.print_schema()
+    else:
+        config_command.run(CommonOptions(model, offline, threads), as_json=as_json)
+
+
+@app.command()
+def doctor(
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the model first if it is not here.")] = False,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Check this machine, measure the model on it, and say what to change."""
+    from completion_server.cli import doctor_command
+
+    _use_log_level(log_level)
+    doctor_command.run(CommonOptions(model, offline, threads), allow_fetch=fetch, as_json=as_json)
+
+
+@bench_app.command("latency")
+def bench_latency(  # noqa: PLR0913 - one parameter per option
+    lines: Annotated[int, typer.Option(min=20, help="Lines of the file that is typed into.")] = 1000,
+    chars: Annotated[int, typer.Option(min=1, help="Key presses, in the middle of the file.")] = 200,
+    pace_ms: Annotated[
+        float,
+        typer.Option(min=0, help="A key every so many ms, answered or not; 0: the next key follows the reply."),
+    ] = 0.0,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Type into the middle of a long file through the real server, and measure every reply.
+
+    The last line of stdout is one JSON object; with --json it is the only one.
+    """
+    from completion_server.cli import bench_command
+
+    _use_log_level(log_level)
+    task = bench_command.LatencyTask(lines, chars, pace_ms)
+    bench_command.run_latency(CommonOptions(model, offline, threads), task, as_json=as_json)
+
+
+@bench_app.command("documents")
+def bench_documents(as_json: JsonOption = False) -> None:
+    """Measure what one key press costs the server's documents."""
+    from completion_server.cli import bench_command
+
+    bench_command.run_documents(as_json=as_json)

@@ -1,0 +1,69 @@
+"""Options that several commands share, and how they win over every other source of settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from completion_server.config import LoadedSettings, Settings, load_settings
+
+LogLevel = Literal["off", "error", "warning", "info", "debug"]
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="MODEL", help="Registry name, directory, .gguf file, or Hub id (org/name)."),
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Use only what is on this disk; fetch nothing.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, max=256, metavar="N", help="CPU threads for the model.")
+]
+LogLevelOption = Annotated[
+    LogLevel | None, typer.Option("--log-level", help="What is written to stderr; default: warning.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@dataclass(frozen=True)
+class CommonOptions:
+    """The shared options as given; None or False leaves a setting alone."""
+
+    model: str | None = None
+    offline: bool = False
+    threads: int | None = None
+
+    def as_overrides(self) -> dict[str, Any]:
+        """The settings that are given, under the names of ``ModelSettings``."""
+        overrides: dict[str, Any] = {}
+        if self.model is not None:
+            overrides["name"] = self.model
+        if self.offline:
+            overrides["offline"] = True
+        if self.threads is not None:
+            overrides["num_threads"] = self.threads
+        return overrides
+
+    def resolve(self, workspace: Path | None = None, environ: Mapping[str, str] | None = None) -> LoadedSettings:
+        """All sources, then these options on top."""
+        loaded = load_settings(workspace, None, environ)
+        model = msgspec.structs.replace(loaded.settings.model, **self.as_overrides())
+        settings: Settings = msgspec.structs.replace(loaded.settings, model=model)
+        return LoadedSettings(settings, loaded.warnings)
+
+    def server_command(self) -> list[str]:
+        """How to start the same server over stdio."""
+        command = [sys.executable, "-m", "completion_server", "serve", "--log-level", "warning"]
+        if self.model is not None:
+            command += ["--model", self.model]
+        if self.offline:
+            command += ["--offline"]
+        return command
+
+    def editor_options(self) -> dict[str, Any]:
+        """What ``serve`` takes from an editor and not from its command line."""
+        return {} if self.threads is None else {"model": {"numThreads": self.threads}}

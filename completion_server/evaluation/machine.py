@@ -1,0 +1,90 @@
+"""Facts about the machine that a measurement belongs to. Imports nothing heavy and measures nothing."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "pygls", "lsprotocol")
+_OWN_STAT = Path("/proc/self/stat")
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def describe_machine() -> dict[str, object]:
+    """CPU, cores, memory, system and Python, as JSON-able values."""
+    return {
+        "cpu": cpu_name(),
+        "physical_cores": psutil.cpu_count(logical=False),
+        "logical_cores": psutil.cpu_count(),
+        "usable_cores": num_usable_cores(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": package_version("torch"),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Installed version of every package that matters for speed or protocol."""
+    return {name: package_version(name) for name in _PACKAGES}
+
+
+def package_version(name: str) -> str:
+    """The installed version of ``name``, without importing it."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    for line in _cpu_info_lines():
+        key, _, value = line.partition(":")
+        if key.strip() in {"model name", "Hardware", "Model"}:
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_flags() -> frozenset[str]:
+    """Instruction set extensions as Linux names them; empty elsewhere."""
+    for line in _cpu_info_lines():
+        key, _, value = line.partition(":")
+        if key.strip() in {"flags", "Features"}:
+            return frozenset(value.split())
+    return frozenset()
+
+
+def num_usable_cores() -> int:
+    """Logical cores that this process may run on."""
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):
+        return len(process.cpu_affinity() or ()) or 1
+    return psutil.cpu_count() or 1
+
+
+def process_age_s() -> float:
+    """Seconds since this process was started, the interpreter's own start included."""
+    try:
+        # psutil goes by the wall clock at boot, which Linux tells in whole seconds only.
+        started = int(_OWN_STAT.read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return _age_by_wall_clock()
+
+
+def _age_by_wall_clock() -> float:
+    return max(0.0, datetime.datetime.now().timestamp() - psutil.Process().create_time())
+
+
+def _cpu_info_lines() -> list[str]:
+    try:
+        return _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
