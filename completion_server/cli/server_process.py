@@ -44,7 +44,7 @@ def model_facts(status: Mapping[str, Any]) -> dict[str, object]:
     """Name, device, weight type, ... out of the status command's result."""
     model = status.get("model")
     facts: dict[str, Any] = model if isinstance(model, dict) else {}
-    return {"name": status.get("modelName"), **{name: facts[name] for name in _FACTS if name in facts}}
+    return {"name": status.get("model_name"), **{name: facts[name] for name in _FACTS if name in facts}}
 
 
 def _why_not_ready(status: Mapping[str, Any], stderr: IO[bytes]) -> str:

@@ -169,7 +169,7 @@ def _ghost(text: str, offset: int, reply: Reply) -> str:
 def _reason(trace: Any) -> str:
     if not isinstance(trace, dict):
         return "no suggestion"
-    reason = trace.get("reason") or trace.get("finishReason") or "no suggestion"
+    reason = trace.get("reason") or trace.get("finish_reason") or "no suggestion"
     if reason == "skipped" and trace.get("trigger_reason"):
         reason = trace["trigger_reason"]
     return str(reason).replace("_", " ")

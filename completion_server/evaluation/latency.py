@@ -133,5 +133,5 @@ def finish_reason(record: KeyRecord) -> str:
     """Why the suggestion of ``record`` ended, in one word; "reused" for one that needed no model."""
     if record.trace.get("from_completion_cache"):
         return "reused"
-    reason = record.trace.get("finishReason") or record.trace.get("finish_reason") or "unknown"
+    reason = record.trace.get("finish_reason") or "unknown"
     return str(reason)

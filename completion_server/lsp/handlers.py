@@ -210,12 +210,12 @@ def _trace(
         "line": request.position.line,
         "column": request.position.column,
         "trigger": request.trigger.name.lower(),
-        "finishReason": finish_reason,
-        "numItems": len(reply.items) if reply is not None else 0,
-        "totalMs": round((time.monotonic() - request.arrived_at) * 1000, 3),
+        "finish_reason": finish_reason,
+        "num_items": len(reply.items) if reply is not None else 0,
+        "total_ms": round((time.monotonic() - request.arrived_at) * 1000, 3),
     }
     if job.started_at is not None:
-        result["queueMs"] = round((job.started_at - request.arrived_at) * 1000, 3)
+        result["queue_ms"] = round((job.started_at - request.arrived_at) * 1000, 3)
     return result
 
 
@@ -230,7 +230,7 @@ def _reason_to_skip(server: CompletionLanguageServer, document: Document) -> str
 
 
 def _refuse(server: CompletionLanguageServer, uri: str, reason: str) -> types.InlineCompletionList:
-    server.remember_trace(uri, {"uri": uri, "finishReason": "skipped", "reason": reason, "numItems": 0})
+    server.remember_trace(uri, {"uri": uri, "finish_reason": "skipped", "reason": reason, "num_items": 0})
     return types.InlineCompletionList(items=[])
 
 

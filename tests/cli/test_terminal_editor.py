@@ -53,7 +53,7 @@ class ScriptedSource:
         return ScriptedReply((CompletionItem(self.ghost, position, position),) if is_asked_for else ())
 
     async def execute_command(self, command: str, *arguments: Any) -> Any:
-        return {"finishReason": "skipped", "trigger_reason": "inside_word"}
+        return {"finish_reason": "skipped", "trigger_reason": "inside_word"}
 
 
 class Screen:

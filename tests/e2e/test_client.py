@@ -69,7 +69,7 @@ async def test_changed_settings_reach_the_server() -> None:
         editor.configure({"model": {"name": "other"}})
         while (status := await editor.wait_until_loaded())["model"].get("name") != "other":
             pass
-        assert status["modelName"] == "other"
+        assert status["model_name"] == "other"
 
 
 async def test_a_server_that_cannot_be_started() -> None:

@@ -11,8 +11,8 @@ def test_status(client: RawClient) -> None:
     client.open("MANY x")
     client.items(client.ask())
     status = client.status()
-    assert (status["state"], status["numRequests"], status["numOpenDocuments"]) == ("ready", 1, 1)
-    assert status["lastLatencyMs"] > 0
+    assert (status["state"], status["num_requests"], status["num_open_documents"]) == ("ready", 1, 1)
+    assert status["last_latency_ms"] > 0
     assert status["model"]["completed"] == 1
     assert "documents" not in status
     (document,) = client.status(documents=True)["documents"]
@@ -44,8 +44,8 @@ def test_explain(client: RawClient) -> None:
     assert (last["uri"], last["trigger"]) == ("file:///other.py", "invoked")
     for argument in (URI, {"uri": URI}):
         trace = client.command("explain", argument)
-        assert (trace["uri"], trace["line"], trace["column"], trace["numItems"]) == (URI, 0, 14, 1)
-        assert trace["totalMs"] >= trace["queueMs"] >= 0
+        assert (trace["uri"], trace["line"], trace["column"], trace["num_items"]) == (URI, 0, 14, 1)
+        assert trace["total_ms"] >= trace["queue_ms"] >= 0
         assert "secret" not in str(trace)
     assert client.command("explain", "file:///unknown.py") == {"reason": "there was no request yet"}
 

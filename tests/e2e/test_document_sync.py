@@ -69,7 +69,7 @@ def _place(generator: random.Random, text: str, encoding: PositionEncoding) -> t
 def test_changes_of_unknown_documents_do_no_harm(client: RawClient) -> None:
     client.change(2, insertion(0, 0, "x"), uri="file:///unknown.py")
     client.notify("textDocument/didClose", {"textDocument": {"uri": "file:///unknown.py"}})
-    assert client.status()["numOpenDocuments"] == 0
+    assert client.status()["num_open_documents"] == 0
     assert client.leave() == 0
 
 
@@ -84,8 +84,8 @@ def test_20_000_changes_leave_nothing_behind(client: RawClient) -> None:
     for version in range(2002, 20_002):
         client.change(version, insertion(500, 0, "y"), insertion(0, 0, "z"))
     status = client.sync()
-    assert status["unansweredRequests"] == 0
-    assert status["unansweredByClient"] == 0
+    assert status["num_unanswered_requests"] == 0
+    assert status["num_unanswered_by_client"] == 0
     assert process.memory_info().rss - before < 20 << 20
     assert server_hash(client) == hash_of(
         "z" * 18_000 + "x = 1\n" + "x = 1\n" * 499 + "y" * 20_000 + "x = 1\n" + "x = 1\n" * 499
@@ -94,4 +94,4 @@ def test_20_000_changes_leave_nothing_behind(client: RawClient) -> None:
 
 def test_notebooks_are_not_ours(client: RawClient) -> None:
     client.notify("notebookDocument/didOpen", {"notebookDocument": {}, "cellTextDocuments": []})
-    assert client.status()["numOpenDocuments"] == 0
+    assert client.status()["num_open_documents"] == 0

@@ -56,7 +56,7 @@ async def test_open_type_ask_and_close(editor: LanguageClient) -> None:
     assert status["state"] == "ready"
     workspace = editor.capabilities.workspace if editor.capabilities else None
     if workspace and workspace.configuration:
-        assert status["modelName"] == "pulled"
+        assert status["model_name"] == "pulled"
     assert await ask(editor, 0, types.InlineCompletionTriggerKind.Automatic) == ["fake_completion()"]
     place = types.Position(1, 4)
     change = types.TextDocumentContentChangePartial(range=types.Range(place, place), text=" ")

@@ -56,7 +56,7 @@ def test_an_error_in_the_service_is_an_empty_list_and_no_popup(client: RawClient
     client.open("BOOM\nx")
     for _ in range(3):
         assert client.items(client.ask()) == []
-    assert client.command("explain")["finishReason"] == "error"
+    assert client.command("explain")["finish_reason"] == "error"
     assert client.items(client.ask(1)) == COMPLETION
     assert client.leave() == 0
     assert [n for n in client.notifications if n["method"] == "window/showMessage"] == []
@@ -72,7 +72,7 @@ def test_cancel_of_a_running_request_is_answered_at_once(client: RawClient) -> N
     assert client.error_code(request) == -32800
     model = client.wait_until_idle()["model"]
     assert model["cancelled"] == 1
-    assert client.command("explain")["finishReason"] == "cancelled"
+    assert client.command("explain")["finish_reason"] == "cancelled"
     assert client.items(client.ask(1)) == COMPLETION
     assert client.leave() == 0
 
@@ -112,7 +112,7 @@ def test_a_request_of_another_document_waits_its_turn(client: RawClient) -> None
     running = client.ask(trigger=1)
     client.wait_until_running()
     waiting = client.ask(uri="file:///other.py", trigger=1)
-    assert client.status()["pendingJobs"] == 1
+    assert client.status()["num_pending_jobs"] == 1
     client.notify("$/cancelRequest", {"id": running})
     assert client.items(waiting) == COMPLETION
 
@@ -123,7 +123,7 @@ def test_a_waiting_request_is_answered_at_its_deadline(client: RawClient) -> Non
     client.ask(trigger=1)
     client.wait_until_running()
     assert client.items(client.ask(uri="file:///other.py")) == []
-    assert client.command("explain", "file:///other.py")["finishReason"] == "deadline"
+    assert client.command("explain", "file:///other.py")["finish_reason"] == "deadline"
     assert client.status()["running"] == URI
 
 
@@ -181,8 +181,8 @@ def test_a_deadline_counts_from_arrival_and_gives_the_partial_text(client: RawCl
     client.open("LIMIT\nx")
     assert client.items(client.ask()) == ["partial"]
     trace = client.command("explain")
-    assert trace["finishReason"] == "deadline"
-    assert trace["totalMs"] >= 300
+    assert trace["finish_reason"] == "deadline"
+    assert trace["total_ms"] >= 300
 
 
 def test_idle_work_follows_a_deadline_and_makes_way(client: RawClient) -> None:
@@ -211,7 +211,7 @@ def test_200_requests_without_waiting_are_each_answered_once(client: RawClient) 
         reply = client.reply(request)
         assert "result" in reply or reply["error"]["code"] == -32800
     status = client.wait_until_idle()
-    assert status["unansweredRequests"] <= 1, "the status request itself"
+    assert status["num_unanswered_requests"] <= 1, "the status request itself"
     assert status["model"]["clashes"] == 0
     assert client.leave() == 0, "checks also that nothing was answered twice"
 

@@ -18,7 +18,7 @@ def test_requests_before_initialize_are_answered_32002(raw: RawClient) -> None:
     assert raw.error_code(raw.start("no/such/method")) == -32002
     raw.notify("textDocument/didOpen", {"nonsense": True})
     raw.ready()
-    assert raw.status()["numOpenDocuments"] == 0
+    assert raw.status()["num_open_documents"] == 0
     assert raw.leave() == 0
 
 

@@ -55,7 +55,7 @@ def test_a_real_completion_of_a_real_model(patient: RawClient) -> None:
     place = {"line": 12, "character": 13}
     assert item["range"] == {"start": place, "end": place}
     trace = patient.command("explain", uri)
-    assert trace["finishReason"] == "stop"
+    assert trace["finish_reason"] == "stop"
     assert trace["num_prompt_tokens"] > 50
 
 
@@ -92,7 +92,7 @@ def test_200_requests_without_waiting_are_each_answered_once(patient: RawClient)
         assert "result" in patient.reply(request_id)
     patient.sync()
     assert all(len(patient.replies[request_id]) == 1 for request_id in ids)
-    assert patient.status()["pendingJobs"] == 0
+    assert patient.status()["num_pending_jobs"] == 0
 
 
 def test_a_deadline_holds_on_a_cold_prompt_of_4000_tokens(start_client: Callable[..., RawClient]) -> None:
@@ -103,11 +103,11 @@ def test_a_deadline_holds_on_a_cold_prompt_of_4000_tokens(start_client: Callable
     num_lines = LONG_FILE.count("\n")
     assert client.items(client.ask(num_lines, 0)) == []
     trace = client.command("explain", URI)
-    assert trace["finishReason"] == "deadline"
+    assert trace["finish_reason"] == "deadline"
     assert trace["num_prompt_tokens"] > 3500
     assert 0 < trace["num_prefilled_tokens"] < trace["num_prompt_tokens"]
     # One forward pass and what a busy machine adds to handing over; never the seconds that the prompt takes.
-    assert trace["totalMs"] < 200 + trace["longest_pass_ms"] + 500
+    assert trace["total_ms"] < 200 + trace["longest_pass_ms"] + 500
     # What was computed counts, and it goes on while nobody asks: in the end only the decoding is left to do.
     while "from_completion_cache" not in trace and trace["num_cached_tokens"] < 3500:
         client.items(client.ask(num_lines, 0))

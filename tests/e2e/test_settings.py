@@ -197,7 +197,7 @@ def test_progress_that_is_refused_or_never_answered_does_not_matter(raw: RawClie
     for request in raw.server_requests:
         raw.send({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32603, "message": "no"}})
     raw.notify("window/workDoneProgress/cancel", {"token": raw.server_requests[0]["params"]["token"]})
-    assert raw.status()["unansweredByClient"] == 0
+    assert raw.status()["num_unanswered_by_client"] == 0
     assert len({request["params"]["token"] for request in raw.server_requests}) == len(raw.server_requests)
     assert raw.leave() == 0
     assert "Traceback" not in raw.stderr

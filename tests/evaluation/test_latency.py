@@ -16,7 +16,7 @@ PLACE = Position(0, 1)
 def asked(reply_ms: float | None, text: str = "x", **trace: object) -> KeyRecord:
     """A key for which the model was asked."""
     facts = {"num_prompt_tokens": 100, "num_cached_tokens": 98, "num_prefilled_tokens": 2, "num_decode_passes": 5}
-    return KeyRecord("k", PLACE, reply_ms, text, {**facts, "finishReason": "stop", **trace})
+    return KeyRecord("k", PLACE, reply_ms, text, {**facts, "finish_reason": "stop", **trace})
 
 
 def test_quantiles_are_values_that_occurred() -> None:
@@ -43,10 +43,10 @@ def test_no_keys_give_an_empty_report() -> None:
 def test_the_figures_of_a_session() -> None:
     records = [
         asked(100.0),
-        asked(350.0, finishReason="deadline", num_prefilled_tokens=12, num_cached_tokens=88),
+        asked(350.0, finish_reason="deadline", num_prefilled_tokens=12, num_cached_tokens=88),
         asked(20.0, text=""),
-        KeyRecord("k", PLACE, 1.0, "x", {"from_completion_cache": True, "finishReason": "stop"}),
-        KeyRecord("k", PLACE, 1.0, "", {"finishReason": "skipped"}),
+        KeyRecord("k", PLACE, 1.0, "x", {"from_completion_cache": True, "finish_reason": "stop"}),
+        KeyRecord("k", PLACE, 1.0, "", {"finish_reason": "skipped"}),
         KeyRecord("k", PLACE, None),
     ]
     report = summarize(records, 300)

@@ -56,7 +56,7 @@ class ScriptedEditor:
 
     async def execute_command(self, command: str, *arguments: Any) -> Any:
         assert (command, arguments) == ("completionServer.explain", ({"uri": URI},))
-        return {"version": self.explained_version or self.version, "finishReason": "stop"}
+        return {"version": self.explained_version or self.version, "finish_reason": "stop"}
 
 
 def plan(text: str, start: Position, typed: str) -> TypedText:
@@ -93,7 +93,7 @@ async def test_every_key_is_typed_and_asked_about() -> None:
         (Position(2, 2), "  "),
         (Position(2, 3), "c  "),
     ]
-    assert all(record.trace["finishReason"] == "stop" for record in records)
+    assert all(record.trace["finish_reason"] == "stop" for record in records)
 
 
 async def test_an_explanation_of_another_request_is_not_taken() -> None:

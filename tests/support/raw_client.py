@@ -162,7 +162,7 @@ class RawClient:
             pass
 
     def wait_until_idle(self) -> dict[str, Any]:
-        while (status := self.status())["running"] is not None or status["pendingJobs"]:
+        while (status := self.status())["running"] is not None or status["num_pending_jobs"]:
             pass
         return status
 
