@@ -219,12 +219,13 @@ def _as_json_values(value: object) -> dict[str, Any]:
 def _read_workspace_file(workspace: Path, warnings: list[str]) -> Options | None:
     path = workspace / WORKSPACE_FILE_NAME
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         warnings.append(f"{path} is ignored: {error}")
         return None
+    return content
 
 
 def _merge(
