@@ -39,6 +39,7 @@ class CompletionCache:
         self._entries: LRUCache[_Place, _Entry] = LRUCache(max(max_entries, 1))
         self._is_off = max_entries == 0
         self._last_entry: dict[str, _Entry] = {}
+        self._last_draft: dict[str, _Entry] = {}
 
     def store(self, document: Document, position: Position, texts: tuple[str, ...]) -> None:
         """Remember ``texts`` (at least one, none empty) for this place."""
@@ -58,13 +59,32 @@ class CompletionCache:
         last = self._last_entry.get(document.uri)
         return None if last is None else _type_through(last, place)
 
+    def store_draft(self, document: Document, position: Position, text: str) -> None:
+        """Remember what the model wrote here, whole or not; a guess for the next request, never an answer."""
+        known = self.lookup_draft(document, position)
+        if text and not self._is_off:
+            # A generation cut off early says less than the guess that it has confirmed so far.
+            text = known if known.startswith(text) else text
+            self._last_draft[document.uri] = _Entry(_place(document, position), (text,))
+
+    def lookup_draft(self, document: Document, position: Position) -> str:
+        """What is left of the last generation here after what was typed since; empty when it was left."""
+        entry = self._last_draft.get(document.uri)
+        place = _place(document, position)
+        if entry is None or not place.before.startswith(entry.place.before):
+            return ""
+        typed = place.before[len(entry.place.before) :]
+        return entry.texts[0][len(typed) :] if entry.texts[0].startswith(typed) else ""
+
     def forget(self, uri: str) -> None:
         """Drop what belongs to a closed document."""
         self._last_entry.pop(uri, None)
+        self._last_draft.pop(uri, None)
 
     def clear(self) -> None:
         self._entries.clear()
         self._last_entry.clear()
+        self._last_draft.clear()
 
 
 def _type_through(entry: _Entry, place: _Place) -> tuple[str, ...] | None:

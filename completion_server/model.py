@@ -85,6 +85,8 @@ class Prompt:
     token_ids: tuple[int, ...]
     healing: Healing | None = None
     stop_token_ids: frozenset[int] = frozenset()
+    draft_token_ids: tuple[int, ...] = ()
+    """A guess at what follows ``token_ids``, healing path included; only ever costs or saves time."""
     num_prefix_tokens: int = 0
     num_suffix_tokens: int = 0
 

@@ -65,7 +65,9 @@ class TextEngine(Protocol):
 class PromptSource(Protocol):
     """Makes the model's input for a place in a document."""
 
-    def build(self, document: Document, position: Position, settings: Settings, max_new_tokens: int) -> Prompt: ...
+    def build(
+        self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
+    ) -> Prompt: ...
 
 
 class CompletionService:
@@ -94,7 +96,8 @@ class CompletionService:
             return _answer(request, cached, FinishReason.STOP, trace)
         with trace.stage("prompt"):
             sampling = self._sampling(request.trigger)
-            prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens)
+            draft = self._completion_cache.lookup_draft(document, position)
+            prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens, draft)
         trace.note(num_suffix_tokens=prompt.num_suffix_tokens)
         with trace.stage("decode"):
             rules = _stop_rules(trigger, document, position)
@@ -102,6 +105,8 @@ class CompletionService:
                 prompt, sampling, rules, request.deadline, request.cancellation, request.max_items
             )
         trace.note(**dataclasses.asdict(result.stats), finish_reason=result.finish_reason.value)
+        if result.generations:
+            self._completion_cache.store_draft(document, position, result.generations[0].text)
         if result.finish_reason is FinishReason.CANCELLED:
             return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
         with trace.stage("postprocess"):

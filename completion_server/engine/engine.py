@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from completion_server.config import Settings
-from completion_server.engine.decode import ChunkSizer, Limits, decode, prefill
+from completion_server.engine.decode import ChunkSizer, Draft, Limits, decode, prefill
 from completion_server.engine.healing import HealedStart, choose_start, healing_or_none
 from completion_server.engine.prefix_cache import CachedSequence, PrefixCache
 from completion_server.engine.sampling import SampledToken, Sampler, best_tokens
@@ -54,6 +54,8 @@ class GenerationStats:
     num_prefilled_tokens: int = 0
     num_decode_passes: int = 0
     num_generated_tokens: int = 0
+    num_draft_tokens: int = 0
+    num_accepted_tokens: int = 0
     longest_pass_ms: float = 0.0
 
 
@@ -151,7 +153,6 @@ class Engine:
                     break
                 sequence.truncate(start_length)
                 generations.append(run.alternative(sequence, start, first))
-                stats.num_decode_passes += sequence.num_tokens - start_length
                 stats.longest_pass_ms = round(sequence.longest_pass_ms, 2)
         reason = generations[0].finish_reason if generations else FinishReason.STOP
         return GenerationResult(tuple(generations), reason, stats)
@@ -207,7 +208,8 @@ class _Run:
         logprobs: list[float] = []
         stop: StopAt | None = None
         reason = FinishReason.LENGTH
-        for token in decode(sequence, first, self._sampler, self._sampling.max_new_tokens):
+        draft = Draft(self._draft_after(start))
+        for token in decode(sequence, first, self._sampler, self._sampling.max_new_tokens, draft):
             self._stats.num_generated_tokens += 1
             if token.token_id in self._prompt.stop_token_ids:
                 reason = FinishReason.STOP
@@ -224,8 +226,17 @@ class _Run:
             if (limit := self._limits.exceeded()) is not None:
                 reason = limit
                 break
+        self._stats.num_decode_passes += draft.num_passes
+        self._stats.num_draft_tokens += draft.num_proposed
+        self._stats.num_accepted_tokens += draft.num_accepted
         text = detokenizer.text if stop is None else detokenizer.text[: stop.num_kept_chars]
         return Generation(text, tuple(token_ids), tuple(logprobs), reason, "" if stop is None else stop.rule)
+
+    def _draft_after(self, start: HealedStart) -> tuple[int, ...]:
+        """The guess from ``start`` on; nothing when it spells the healing path in another way."""
+        draft, num_path_tokens = self._prompt.draft_token_ids, start.step.num_path_tokens
+        path = healing_or_none(self._prompt.healing).path_token_ids[:num_path_tokens]
+        return draft[num_path_tokens:] if draft[:num_path_tokens] == path else ()
 
 
 def _scored(logits: torch.Tensor, token_id: int) -> SampledToken:

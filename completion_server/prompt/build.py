@@ -65,8 +65,13 @@ class PromptBuilder:
         """Build the vocabulary's look-up tables, so that the first request does not."""
         self._tokenizer.tokens_extending(b" ")
 
-    def build(self, document: Document, position: Position, settings: Settings, max_new_tokens: int) -> Prompt:
-        """The prompt for ``position``, leaving room for ``max_new_tokens``. ModelError when nothing fits."""
+    def build(
+        self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
+    ) -> Prompt:
+        """The prompt for ``position``, leaving room for ``max_new_tokens``. ModelError when nothing fits.
+
+        ``draft`` is a guess at the text that follows, from an earlier suggestion.
+        """
         encode = self._tokenizer.encode
         room = self._max_context - max_new_tokens - _NUM_SENTINELS
         budget = min(settings.context.max_prompt_tokens, room)
@@ -88,6 +93,7 @@ class PromptBuilder:
             token_ids,
             healed.healing,
             self._stop_token_ids,
+            tuple(encode(healed.removed.decode("utf-8", "replace") + draft)) if draft else (),
             num_prefix_tokens=len(healed.token_ids),
             num_suffix_tokens=len(suffix.token_ids),
         )

@@ -34,9 +34,10 @@ class HealingTokenizer(Protocol):
 
 @dataclass(frozen=True)
 class HealedPrefix:
-    """``token_ids`` to keep in the prompt, and the plan for what was taken off (None: nothing was)."""
+    """``token_ids`` to keep in the prompt, the bytes taken off, and the plan for them (None: nothing was)."""
 
     token_ids: list[int]
+    removed: bytes
     healing: Healing | None
 
 
@@ -44,7 +45,7 @@ def heal_prefix(prefix: str, token_ids: list[int], tokenizer: HealingTokenizer) 
     """Back up from the end of ``prefix`` (whose tokens are ``token_ids``) to a safe token boundary."""
     run = _LAST_RUN.search(prefix[-_MAX_RUN_CHARS:])
     if run is None or not token_ids:
-        return HealedPrefix(token_ids, None)
+        return HealedPrefix(token_ids, b"", None)
     run_bytes = len(run.group().encode("utf-8", "surrogatepass"))
     num_kept, removed = _back_up(token_ids, run_bytes, tokenizer)
     path = _spell(removed, token_ids[num_kept:], tokenizer)
@@ -54,8 +55,8 @@ def heal_prefix(prefix: str, token_ids: list[int], tokenizer: HealingTokenizer) 
     removed = removed[_num_bytes(head, tokenizer) :]
     plan = _plan(removed, path, tokenizer)
     if plan is None:
-        return HealedPrefix(token_ids, None)
-    return HealedPrefix(token_ids[:num_kept] + head, plan)
+        return HealedPrefix(token_ids, b"", None)
+    return HealedPrefix(token_ids[:num_kept] + head, removed, plan)
 
 
 def _num_bytes(token_ids: list[int], tokenizer: HealingTokenizer) -> int:

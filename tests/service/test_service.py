@@ -56,9 +56,13 @@ class PlainPrompts:
 
     def __init__(self) -> None:
         self.places: list[tuple[Document, Position]] = []
+        self.drafts: list[str] = []
 
-    def build(self, document: Document, position: Position, settings: Settings, max_new_tokens: int) -> Prompt:
+    def build(
+        self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
+    ) -> Prompt:
         self.places.append((document, position))
+        self.drafts.append(draft)
         return Prompt((1,))
 
 
@@ -245,6 +249,19 @@ def test_after_a_partial_answer_idle_work_finds_the_rest() -> None:
     service.warm(make_request("x = ˇ\n"))
     assert [item.text for item in service.complete(make_request("x = foˇ\n")).items] == ["o(bar, baz)"]
     assert engine.num_calls == 2
+
+
+@pytest.mark.parametrize("reason", [FinishReason.DEADLINE, FinishReason.CANCELLED])
+def test_what_was_written_so_far_is_the_next_draft(reason: FinishReason) -> None:
+    engine = ScriptedEngine("foo(bar, ba", reason=reason)
+    service, prompts = make_service(engine)
+    service.complete(make_request("x = ˇ\n"))
+    engine.texts = ["oo"]  # cut off earlier this time, and of the same mind
+    service.complete(make_request("x = fˇ\n"))
+    service.complete(make_request("x = foˇ)\n"))  # the suffix may change: it is only a guess
+    service.complete(make_request("x = foxˇ\n"))
+    service.complete(make_request("y\nx = foˇ\n"))
+    assert prompts.drafts == ["", "oo(bar, ba", "o(bar, ba", "", ""]
 
 
 def test_status_is_the_engines() -> None:

@@ -36,12 +36,15 @@ def make_engine(
     return Engine(model or shared_model(shape), lambda skipped: ByteDetokenizer(TOKENIZER, len(skipped)), settings)
 
 
-def make_prompt(prefix: str, *, is_healed: bool = True, stop_token_ids: frozenset[int] = STOP_TOKENS) -> Prompt:
+def make_prompt(
+    prefix: str, *, is_healed: bool = True, stop_token_ids: frozenset[int] = STOP_TOKENS, draft: str = ""
+) -> Prompt:
     token_ids = TOKENIZER.encode(prefix)
     if not is_healed:
-        return Prompt((END, *token_ids), None, stop_token_ids)
+        return Prompt((END, *token_ids), None, stop_token_ids, tuple(TOKENIZER.encode(draft)))
     healed = heal_prefix(prefix, token_ids, TOKENIZER)
-    return Prompt((END, *healed.token_ids), healed.healing, stop_token_ids)
+    drafted = TOKENIZER.encode(healed.removed.decode() + draft) if draft else []
+    return Prompt((END, *healed.token_ids), healed.healing, stop_token_ids, tuple(drafted))
 
 
 def generate(
