@@ -192,6 +192,8 @@ def _on_answered(
     answer: asyncio.Future[types.InlineCompletionList],
 ) -> None:
     expiry.cancel()
+    # Not at once: the callback that sends the answer comes after this one.
+    asyncio.get_running_loop().call_soon(server.worker.continue_later, job)
     if answer.cancelled():
         server.worker.withdraw(job, "cancelled by the client")
         trace: dict[str, object] = {"reason": "cancelled by the client"}

@@ -82,6 +82,8 @@ class Job:
         self.request = request
         self.future: Future[Completion] = Future()
         self.started_at: float | None = None
+        self.unfinished: CompletionRequest | None = None
+        """What the deadline left undone; set before the future is."""
 
     @property
     def uri(self) -> str:
@@ -167,6 +169,17 @@ class CompletionWorker:
         with self._condition:
             self._forget_pending(job)
             job.withdraw(reason)
+
+    def continue_later(self, job: Job) -> None:
+        """Do what the deadline of an answered job left undone, as long as nothing else is wanted.
+
+        Called when the answer has been sent: work that starts before that delays it by some 25 ms on two cores.
+        """
+        with self._condition:
+            is_idle = self._state is WorkerState.READY and self._running is None and not self._pending
+            if job.unfinished is not None and is_idle:
+                self._warm_request = job.unfinished
+                self._condition.notify_all()
 
     def expire(self, job: Job) -> None:
         """Answer a job whose deadline passed while it waited; one that runs looks at the clock itself."""
@@ -339,9 +352,8 @@ class CompletionWorker:
             self._running = None
             self._refresh_status(service)
             was_cut_short = completion.finish_reason is FinishReason.DEADLINE
-            if was_cut_short and not request.cancellation.is_cancelled and not self._pending:
-                # The same place is likely asked about again: go on with its prompt while nothing else waits.
-                self._warm_request = dataclasses.replace(
+            if was_cut_short and not request.cancellation.is_cancelled:
+                job.unfinished = dataclasses.replace(
                     request, cancellation=CancellationToken(), deadline=Deadline.never()
                 )
         job.resolve(completion)

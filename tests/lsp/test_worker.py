@@ -237,6 +237,7 @@ def test_idle_work_after_a_deadline_and_its_end_by_a_new_job(bench: Bench) -> No
     bench.passes(4)
     assert text(job) == "1"
     bench.expect("complete", "1")
+    bench.worker.continue_later(job)
     bench.expect("warm", "1")
     job = bench.submit("2", uri="b")
     bench.passes(4)
@@ -257,6 +258,7 @@ def test_no_idle_work_after_a_cancelled_or_finished_job(bench: Bench) -> None:
     bench.passes(2)
     bench.worker.withdraw(job, "by the test")
     bench.passes(1)
+    bench.worker.continue_later(job)
     assert bench.worker.clear_caches().result(GUARD_SECONDS)
     events = []
     while not bench.service.events.empty():
