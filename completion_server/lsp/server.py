@@ -193,10 +193,18 @@ class CompletionLanguageServer(LanguageServer):
             self.show_once(types.MessageType.Error, f"No completions: {status.message}")
         elif status.state is WorkerState.READY:
             self.log_to_client(types.MessageType.Info, f"{self.settings.model.name} is ready")
+            self._show_model_warnings(status.service.get("warnings"))
         for waiter in self._settled:
             if not waiter.done():
                 waiter.set_result(None)
         self._settled.clear()
+
+    def _show_model_warnings(self, warnings: object) -> None:
+        """What a user should know of a model that works, but not as it could (an unknown family, ...)."""
+        for warning in warnings if isinstance(warnings, list) else ():
+            message = f"{self.settings.model.name}: {warning}"
+            self.log_to_client(types.MessageType.Warning, message)
+            self.show_once(types.MessageType.Warning, message)
 
     def _on_progress(self, message: str, fraction: float | None) -> None:
         self._loading_message = (message, fraction)

@@ -137,6 +137,15 @@ def test_an_earlier_failure_is_tried_again_with_any_change(raw: RawClient) -> No
     assert len(messages(raw, "window/showMessage")) == 1
 
 
+def test_a_warning_about_the_model_is_shown_once(raw: RawClient) -> None:
+    raw.ready(options={"model": {"name": "WARN"}})
+    for name in ("good", "WARN"):
+        raw.notify("workspace/didChangeConfiguration", {"settings": {"model": {"name": name}}})
+        wait_for_model(raw, name)
+    assert messages(raw, "window/showMessage") == ["WARN: of no known family"]
+    assert raw.items(raw.ask()) == []
+
+
 def test_the_workspace_file_is_read_and_the_editor_wins(raw: RawClient, tmp_path: Path) -> None:
     (tmp_path / ".completion-server.toml").write_text('[model]\nname = "file"\n[generation]\ntemperature = 0.5\n')
     raw.ready(options={"model": {"name": "editor"}}, rootUri=tmp_path.as_uri())

@@ -88,6 +88,7 @@ class FakeService:
             "name": self._settings.model.name,
             "temperature": self._settings.generation.temperature,
             "torch": "torch" in sys.modules,
+            "warnings": ["of no known family"] if self._settings.model.name == "WARN" else [],
         }
 
     def _answer(self, request: CompletionRequest, line: str) -> Completion:
