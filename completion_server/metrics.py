@@ -25,6 +25,11 @@ class RequestTrace:
             elapsed_ms = (time.monotonic() - began) * 1000
             self._stage_ms[name] = self._stage_ms.get(name, 0.0) + elapsed_ms
 
+    def split_stage(self, name: str, part: str, part_ms: float) -> None:
+        """Count ``part_ms`` of the stage ``name`` as a stage of its own, ``part``."""
+        self._stage_ms[part] = self._stage_ms.get(part, 0.0) + part_ms
+        self._stage_ms[name] -= part_ms
+
     def note(self, **facts: object) -> None:
         """Record counts and reasons; values are JSON-able and never text of a document."""
         self._facts.update(facts)

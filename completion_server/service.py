@@ -104,7 +104,9 @@ class CompletionService:
             result = self._engine.generate(
                 prompt, sampling, rules, request.deadline, request.cancellation, request.max_items
             )
-        trace.note(**dataclasses.asdict(result.stats), finish_reason=result.finish_reason.value)
+        counts = dataclasses.asdict(result.stats)
+        trace.split_stage("decode", "prefill", counts.pop("prefill_ms"))
+        trace.note(**counts, finish_reason=result.finish_reason.value)
         if result.generations:
             self._completion_cache.store_draft(document, position, result.generations[0].text)
         if result.finish_reason is FinishReason.CANCELLED:

@@ -97,12 +97,15 @@ def serve(
     model: ModelOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     offline: OfflineOption = False,
+    threads: ThreadsOption = None,
     log_level: LogLevelOption = None,
 ) -> None:
     """Run the language server (this is what an editor starts)."""
     from completion_server.cli import serve_command
 
-    serve_command.run(tcp, model=model, device=device, offline=offline or None, log_level=log_level)
+    serve_command.run(
+        tcp, model=model, device=device, num_threads=threads, offline=offline or None, log_level=log_level
+    )
 
 
 @app.command()

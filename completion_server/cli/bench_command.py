@@ -73,7 +73,9 @@ def _show_report(console: Console, report: LatencyReport, task: LatencyTask, tim
     rows = {
         "reply time, ms": report.reply_ms,
         "reply time with text, ms": report.with_text_ms,
+        "reply time, model asked, ms": report.asked_ms,
         "prompt tokens prefilled": report.prefill_tokens,
+        "prefilled, model asked": report.asked_prefill_tokens,
         "decode passes": report.decode_passes,
         f"later than {timeout_ms:.0f} ms, ms": report.overshoot_ms,
     }

@@ -119,13 +119,16 @@ def describe_cost(completion: Completion, load_s: float) -> str:
         parts.append(f"prompt {trace['num_prompt_tokens']} tokens ({trace.get('num_cached_tokens', 0)} cached)")
     if "prefill" in stage_ms:
         parts.append(f"prefill {stage_ms['prefill']:.0f} ms")
+    has_prefill = "prefill" in stage_ms
     if "decode" in stage_ms:
-        parts.append(f"decode {stage_ms['decode']:.0f} ms")
+        name = "decode" if has_prefill else "prefill and decode"
+        parts.append(f"{name} {stage_ms['decode']:.0f} ms")
     if isinstance(num_passes, int) and num_passes:
         parts.append(f"{num_passes} passes")
     num_tokens = trace.get("num_generated_tokens")
     if isinstance(num_tokens, int) and num_tokens:
-        parts.append(f"{num_tokens} tokens, {stage_ms.get('decode', 0.0) / num_tokens:.1f} ms each")
+        each = f", {stage_ms['decode'] / num_tokens:.1f} ms each" if has_prefill and "decode" in stage_ms else ""
+        parts.append(f"{num_tokens} new tokens{each}")
     if "total_ms" in trace:
         parts.append(f"total {trace['total_ms']:.0f} ms")
     parts.append(f"finish: {completion.finish_reason.value}")

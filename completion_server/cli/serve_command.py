@@ -18,6 +18,7 @@ def run(
     *,
     model: str | None = None,
     device: str | None = None,
+    num_threads: int | None = None,
     offline: bool | None = None,
     log_level: str | None = None,
 ) -> None:
@@ -25,7 +26,7 @@ def run(
 
     The keyword arguments win over every other source of settings; None leaves a setting alone.
     """
-    model_options = {"name": model, "device": device, "offline": offline}
+    model_options = {"name": model, "device": device, "num_threads": num_threads, "offline": offline}
     overrides: Options = _without_none({"log_level": log_level, "model": _without_none(model_options)})
     configure_logging(Settings().log_level)
     try:

@@ -5,6 +5,7 @@ Lives on one thread. Sees token ids and the text they spell; knows nothing of do
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -57,6 +58,7 @@ class GenerationStats:
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
     longest_pass_ms: float = 0.0
+    prefill_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,9 @@ class Engine:
         with self._prefix_cache.acquire(token_ids) as sequence:
             num_logits = len(healing.path_token_ids) + 1
             stats.num_cached_tokens = min(sequence.num_tokens, len(token_ids) - num_logits)
+            began = time.perf_counter()
             filled = prefill(sequence, token_ids, num_logits, limits, self._sizer)
+            stats.prefill_ms = (time.perf_counter() - began) * 1000
             stats.num_prefilled_tokens = filled.num_fed_tokens
             stats.longest_pass_ms = round(sequence.longest_pass_ms, 2)
             if filled.logits is None:

@@ -45,8 +45,12 @@ class LatencyReport:
     reply_ms: Spread = Spread()
     with_text_ms: Spread = Spread()
     """Reply times of those that brought text."""
+    asked_ms: Spread = Spread()
+    """Reply times of those for which the model was asked: typing along a suggestion costs nothing."""
     prefill_tokens: Spread = Spread()
     """Prompt tokens fed per key whose reply came; 0 where the model was not asked."""
+    asked_prefill_tokens: Spread = Spread()
+    """The same without the keys for which the model was not asked."""
     decode_passes: Spread = Spread()
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
@@ -88,7 +92,7 @@ def summarize(records: Iterable[KeyRecord], timeout_ms: float) -> LatencyReport:
     reply_ms = [record.reply_ms for record in answered if record.reply_ms is not None]
     with_text = [record.reply_ms for record in answered if record.text and record.reply_ms is not None]
     known = [record.trace for record in answered if record.trace]
-    asked = [trace for trace in known if "num_prompt_tokens" in trace]
+    asked = [record.trace for record in answered if _is_asked(record)]
     return LatencyReport(
         num_keys=len(all_records),
         num_answered=len(answered),
@@ -96,7 +100,9 @@ def summarize(records: Iterable[KeyRecord], timeout_ms: float) -> LatencyReport:
         num_without_model=len(known) - len(asked),
         reply_ms=Spread.of(reply_ms),
         with_text_ms=Spread.of(with_text),
+        asked_ms=Spread.of([record.reply_ms for record in answered if _is_asked(record) and record.reply_ms]),
         prefill_tokens=Spread.of([_count(trace, "num_prefilled_tokens") for trace in known]),
+        asked_prefill_tokens=Spread.of([_count(trace, "num_prefilled_tokens") for trace in asked]),
         decode_passes=Spread.of([_count(trace, "num_decode_passes") for trace in asked]),
         num_prompt_tokens=sum(_count(trace, "num_prompt_tokens") for trace in asked),
         num_cached_tokens=sum(_count(trace, "num_cached_tokens") for trace in asked),
@@ -104,6 +110,10 @@ def summarize(records: Iterable[KeyRecord], timeout_ms: float) -> LatencyReport:
         longest_stage_ms=_longest_stages(known),
         finish_reasons=_finish_reasons(all_records),
     )
+
+
+def _is_asked(record: KeyRecord) -> bool:
+    return "num_prompt_tokens" in record.trace
 
 
 def _count(trace: Any, name: str) -> int:

@@ -34,7 +34,7 @@ class ScriptedService:
             "num_cached_tokens": 3,
             "num_decode_passes": 8,
             "num_generated_tokens": 9,
-            "stage_ms": {"decode": 90.0},
+            "stage_ms": {"prefill": 20.0, "decode": 90.0},
             "total_ms": 91.5,
         }
         return Completion(items, FinishReason.STOP, trace)
@@ -83,7 +83,8 @@ def test_complete_shows_the_text_in_place(services: list[ScriptedService], sourc
     assert "2     ⟦return 1\n      # done⟧" in result.stdout
     assert "4 print(one())" in result.stdout
     assert "prompt 22 tokens (3 cached)" in result.stdout
-    assert "9 tokens, 10.0 ms each" in result.stdout
+    assert "prefill 20 ms" in result.stdout
+    assert "9 new tokens, 10.0 ms each" in result.stdout
     assert "\x1b" not in result.stdout
 
 

@@ -57,6 +57,7 @@ def test_the_figures_of_a_session() -> None:
     assert (report.reply_ms.p50, report.reply_ms.max) == (20, 350)
     assert report.with_text_ms.p50 == 100
     assert report.prefill_tokens == Spread(2, 12, 12, 3.2)
+    assert (report.asked_ms.p50, report.asked_prefill_tokens.mean) == (100, 5.33)
     assert (report.overshoot_ms.p50, report.overshoot_ms.max) == (0, 50)
     assert report.finish_reasons == {"stop": 2, "deadline": 1, "reused": 1, "skipped": 1, "overtaken": 1}
 
