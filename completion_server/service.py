@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from completion_server.engine.engine import Generation, GenerationResult
 
 _MAX_BLOCK_LINES = 12
+_CHARS_PER_TOKEN = 3  # a low guess for code: what is below fits
 _CUT_SHORT = frozenset({FinishReason.DEADLINE, FinishReason.LENGTH})
 
 
@@ -55,6 +56,8 @@ class TextEngine(Protocol):
         num_alternatives: int = 1,
     ) -> GenerationResult: ...
 
+    def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int: ...
+
     def clear(self) -> None: ...
 
     def apply_settings(self, settings: Settings) -> None: ...
@@ -64,6 +67,11 @@ class TextEngine(Protocol):
 
 class PromptSource(Protocol):
     """Makes the model's input for a place in a document."""
+
+    @property
+    def starts_with_prefix(self) -> bool:
+        """Whether nothing that changes with the cursor stands before the text before it."""
+        ...
 
     def build(
         self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
@@ -124,6 +132,22 @@ class CompletionService:
         part that was shown then shows the rest.
         """
         self.complete(request)
+
+    def prefill(self, request: CompletionRequest) -> None:
+        """Idle work: read a document to its end (``request.position``) before anybody asks for a place in it.
+
+        A prompt for a place in the middle is then the head of what has been read. Only where that is so: in a
+        document that fits the window, for a model whose prompt begins with the text before the cursor.
+        """
+        num_chars = sum(map(len, request.document.lines))
+        if (
+            not self._prompts.starts_with_prefix
+            or num_chars > _CHARS_PER_TOKEN * self._settings.context.max_prompt_tokens
+        ):
+            return
+        sampling = self._sampling(request.trigger)
+        prompt = self._prompts.build(request.document, request.position, self._settings, sampling.max_new_tokens)
+        self._engine.prefill(prompt, request.deadline, request.cancellation)
 
     def apply_settings(self, settings: Settings) -> None:
         """Take over everything but ``settings.model``, which needs another service."""

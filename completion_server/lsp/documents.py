@@ -110,6 +110,10 @@ class DocumentStore:
         self._documents.pop(uri, None)
         self._complained_about.discard(uri)
 
+    @property
+    def last_used_uri(self) -> str | None:
+        return next(reversed(self._documents), None)
+
     def snapshot(self, uri: str) -> Document | None:
         """The document's text now, or None when it is not open. Counts as use of the document."""
         document = self._documents.get(uri)

@@ -128,6 +128,7 @@ def did_open(server: CompletionLanguageServer, params: types.DidOpenTextDocument
     """A document is the client's from now on."""
     server.worker.withdraw_document(params.text_document.uri, "the document was opened anew")
     server.documents.open(params.text_document)
+    server.prepare_last_document()
 
 
 def did_change(server: CompletionLanguageServer, params: types.DidChangeTextDocumentParams) -> None:

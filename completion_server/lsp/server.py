@@ -21,6 +21,7 @@ from pygls.lsp.server import LanguageServer
 
 from completion_server import __version__
 from completion_server.config import Options, Settings
+from completion_server.document import Position
 from completion_server.logs import set_level
 from completion_server.lsp.configuration import Configuration
 from completion_server.lsp.documents import DocumentStore
@@ -29,6 +30,7 @@ from completion_server.lsp.progress import LoadingProgress
 from completion_server.lsp.protocol import ServerProtocol
 from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
 from completion_server.lsp.worker import BuildService, CompletionWorker, WorkerState
+from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +143,16 @@ class CompletionLanguageServer(LanguageServer):
             return next(reversed(self._traces.values()), None)
         return self._traces.get(uri)
 
+    def prepare_last_document(self) -> None:
+        """Let the model read the document used last before anybody asks; the cursor may be anywhere in it."""
+        uri = self.documents.last_used_uri
+        document = self.documents.snapshot(uri) if uri is not None else None
+        if document is None or self.is_paused or document.language_id in self.settings.disabled_languages:
+            return
+        end = document.clamp(Position(len(document.lines), 0))
+        kind, token = TriggerKind.AUTOMATIC, CancellationToken()
+        self.worker.prepare(CompletionRequest(document, end, kind, Deadline.never(), token))
+
     @property
     def loading_progress(self) -> tuple[str, float | None]:
         """What loading last said, and the fraction done where it is known."""
@@ -194,6 +206,7 @@ class CompletionLanguageServer(LanguageServer):
         elif status.state is WorkerState.READY:
             self.log_to_client(types.MessageType.Info, f"{self.settings.model.name} is ready")
             self._show_model_warnings(status.service.get("warnings"))
+            self.prepare_last_document()
         for waiter in self._settled:
             if not waiter.done():
                 waiter.set_result(None)

@@ -40,6 +40,8 @@ class Service(Protocol):
 
     def warm(self, request: CompletionRequest) -> None: ...
 
+    def prefill(self, request: CompletionRequest) -> None: ...
+
     def apply_settings(self, settings: Settings) -> None: ...
 
     def clear_caches(self) -> None: ...
@@ -52,6 +54,17 @@ ReportProgress = Callable[[str, "float | None"], None]
 
 BuildService = Callable[[Settings, ReportProgress], Service]
 """Loads the model; takes seconds, runs on the model thread, may raise."""
+
+
+IdleWork = Callable[[Service, CompletionRequest], None]
+
+
+def _finish(service: Service, request: CompletionRequest) -> None:
+    service.warm(request)
+
+
+def _prefill(service: Service, request: CompletionRequest) -> None:
+    service.prefill(request)
 
 
 class WorkerState(Enum):
@@ -126,8 +139,8 @@ class CompletionWorker:
         self._pending: dict[str, Job] = {}
         self._running: Job | None = None
         self._chores: deque[tuple[Callable[[Service], None], Future[bool]]] = deque()
-        self._warm_request: CompletionRequest | None = None
-        self._warm_token = CancellationToken()
+        self._idle_work: tuple[IdleWork, CompletionRequest] | None = None
+        self._idle_token = CancellationToken()
         self._seen_errors: set[tuple[str, str]] = set()
 
     def start(self, settings: Settings) -> None:
@@ -160,7 +173,7 @@ class CompletionWorker:
                 return job
             self._withdraw_document(job.uri, "superseded by a newer request")
             self._pending[job.uri] = job
-            self._stop_warming()
+            self._stop_idle_work()
             self._condition.notify_all()
         return job
 
@@ -178,7 +191,18 @@ class CompletionWorker:
         with self._condition:
             is_idle = self._state is WorkerState.READY and self._running is None and not self._pending
             if job.unfinished is not None and is_idle:
-                self._warm_request = job.unfinished
+                self._idle_work = (_finish, job.unfinished)
+                self._condition.notify_all()
+
+    def prepare(self, request: CompletionRequest) -> None:
+        """Compute what requests for this document are going to need, as long as nothing else is wanted.
+
+        Of several calls only the last counts: an editor that opens many documents at once looks at one.
+        """
+        with self._condition:
+            if self._state is WorkerState.READY and self._running is None and not self._pending:
+                self._stop_idle_work()
+                self._idle_work = (_prefill, request)
                 self._condition.notify_all()
 
     def expire(self, job: Job) -> None:
@@ -250,11 +274,11 @@ class CompletionWorker:
             self._withdraw_document(uri, reason)
         if self._running is not None:
             self._running.withdraw(reason)
-        self._stop_warming()
+        self._stop_idle_work()
 
-    def _stop_warming(self) -> None:
-        self._warm_request = None
-        self._warm_token.cancel()
+    def _stop_idle_work(self) -> None:
+        self._idle_work = None
+        self._idle_token.cancel()
 
     def _run_chore(self, chore: Callable[[Service], None]) -> Future[bool]:
         done: Future[bool] = Future()
@@ -262,7 +286,7 @@ class CompletionWorker:
             if self._state is not WorkerState.READY:
                 done.set_result(False)
                 return done
-            self._stop_warming()
+            self._stop_idle_work()
             self._chores.append((chore, done))
             self._condition.notify_all()
         return done
@@ -293,10 +317,10 @@ class CompletionWorker:
         if self._pending:
             _uri, self._running = self._pending.popitem()
             return partial(self._complete, service, self._running)
-        if self._warm_request is not None:
-            request, self._warm_request = self._warm_request, None
-            self._warm_token = request.cancellation
-            return partial(self._warm, service, request)
+        if self._idle_work is not None:
+            (work, request), self._idle_work = self._idle_work, None
+            self._idle_token = request.cancellation
+            return partial(self._do_idle_work, service, work, request)
         return None
 
     def _load(self) -> None:
@@ -358,9 +382,9 @@ class CompletionWorker:
                 )
         job.resolve(completion)
 
-    def _warm(self, service: Service, request: CompletionRequest) -> None:
+    def _do_idle_work(self, service: Service, work: IdleWork, request: CompletionRequest) -> None:
         try:
-            service.warm(request)
+            work(service, request)
         except Exception as error:  # noqa: BLE001 - logged
             self._log_once("idle work failed", error)
         with self._condition:

@@ -13,6 +13,7 @@ from completion_server.errors import ModelError
 from completion_server.model import Prompt
 from completion_server.prompt.budget import prefix_window, suffix_window
 from completion_server.prompt.fim import (
+    PromptOrder,
     choose_order,
     detect_fim_format,
     fim_token_ids,
@@ -60,6 +61,11 @@ class PromptBuilder:
     @property
     def order_name(self) -> str:
         return self._order.value if self._format.orders else "prefix"
+
+    @property
+    def starts_with_prefix(self) -> bool:
+        """Whether prompts begin with the text before the cursor, and not with that after it."""
+        return not self._format.orders or self._order is PromptOrder.PSM
 
     def warm_up(self) -> None:
         """Build the vocabulary's look-up tables, so that the first request does not."""

@@ -59,6 +59,17 @@ def test_a_real_completion_of_a_real_model(patient: RawClient) -> None:
     assert trace["num_prompt_tokens"] > 50
 
 
+def test_an_opened_document_has_been_read_before_the_first_request(patient: RawClient) -> None:
+    uri = "file:///work/opened.py"
+    patient.command("clearCaches")
+    patient.open(SAMPLE + "\n" + SAMPLE.replace("config", "state") + "\n", uri=uri)
+    while not patient.status()["model"]["prefix_cache_sequences"]:
+        pass
+    patient.reply(patient.ask(12, 13, uri=uri))  # in the middle of it
+    trace = patient.command("explain", uri)
+    assert trace["num_cached_tokens"] >= 0.9 * trace["num_prompt_tokens"] > 50
+
+
 def test_typing_costs_only_what_is_typed(patient: RawClient) -> None:
     uri = "file:///work/typing.py"
     text = SAMPLE + "\n"

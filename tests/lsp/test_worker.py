@@ -47,6 +47,10 @@ class SteppedService:
         assert request.deadline.remaining_ms == float("inf")
         self._run(request)
 
+    def prefill(self, request: CompletionRequest) -> None:
+        self.events.put(("prefill", request.request_id))
+        self._run(request)
+
     def _run(self, request: CompletionRequest) -> Completion:
         for _ in range(3):
             if request.cancellation.is_cancelled:

@@ -29,6 +29,7 @@ class ScriptedEngine:
         self.texts = list(texts)
         self.reason = reason
         self.num_calls = 0
+        self.num_prefills = 0
         self.sampling: SamplingParams | None = None
         self.is_cleared = False
         self.settings: Settings | None = None
@@ -40,6 +41,10 @@ class ScriptedEngine:
             Generation(text, (1,), (-0.5,), self.reason, "line_end") for text in self.texts[:num_alternatives]
         )
         return GenerationResult(made, self.reason, GenerationStats())
+
+    def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int:
+        self.num_prefills += 1
+        return 1
 
     def clear(self) -> None:
         self.is_cleared = True
@@ -53,6 +58,8 @@ class ScriptedEngine:
 
 class PlainPrompts:
     """Remembers the text that the model would have been given."""
+
+    starts_with_prefix = True
 
     def __init__(self) -> None:
         self.places: list[tuple[Document, Position]] = []
@@ -262,6 +269,17 @@ def test_what_was_written_so_far_is_the_next_draft(reason: FinishReason) -> None
     service.complete(make_request("x = foxˇ\n"))
     service.complete(make_request("y\nx = foˇ\n"))
     assert prompts.drafts == ["", "oo(bar, ba", "o(bar, ba", "", ""]
+
+
+def test_an_opened_document_is_read_where_that_helps() -> None:
+    engine = ScriptedEngine()
+    service, prompts = make_service(engine)
+    service.prefill(make_request("x = 1\nˇ"))
+    assert (engine.num_prefills, engine.num_calls) == (1, 0)
+    service.prefill(make_request("x = 1\n" * 10_000 + "ˇ"))  # its window depends on the cursor
+    prompts.starts_with_prefix = False  # the text after the cursor comes first
+    service.prefill(make_request("x = 1\nˇ"))
+    assert engine.num_prefills == 1
 
 
 def test_status_is_the_engines() -> None:

@@ -44,6 +44,7 @@ class FakeService:
                 "passes",
                 "warmed",
                 "warmsCancelled",
+                "prefilled",
                 "cleared",
                 "applied",
                 "clashes",
@@ -71,6 +72,10 @@ class FakeService:
             if "FOREVER" in request.document.lines[request.position.line]:
                 self._run_passes(request, until_deadline=False)
                 self._counts["warmsCancelled"] += request.cancellation.is_cancelled
+
+    def prefill(self, request: CompletionRequest) -> None:
+        with self._alone():
+            self._counts["prefilled"] += 1
 
     def apply_settings(self, settings: Settings) -> None:
         with self._alone():
