@@ -18,7 +18,6 @@ from completion_server.cli.output import make_console, shown_progress
 from completion_server.cli.sample import SAMPLES, Sample
 from completion_server.cli.server_process import started_server
 from completion_server.evaluation.latency import summarize
-from completion_server.evaluation.machine import process_age_s
 from completion_server.evaluation.typing_session import (
     Editor,
     KeyRecord,
@@ -52,6 +51,8 @@ def run(options: CommonOptions, pacing: Pacing) -> int:
 
 
 async def _run(options: CommonOptions, pacing: Pacing) -> int:
+    # Not the age of the process: a shell may have done other work in it before it became this command.
+    began = time.monotonic()
     console = make_console()
     settings = options.resolve(Path.cwd()).settings
     async with AsyncExitStack() as stack:
@@ -60,15 +61,16 @@ async def _run(options: CommonOptions, pacing: Pacing) -> int:
             editor, model = await stack.enter_async_context(started_server(options, progress))
         view = make_view(console, model)
         records, num_accepted, first_at = await _type_samples(editor, pacing, view)
+    first_s = None if first_at is None else first_at - began
     report = summarize(records, settings.latency.automatic_timeout_ms)
-    view.show_summary(report, num_accepted, first_at)
+    view.show_summary(report, num_accepted, first_s)
     return 0 if report.num_with_text else 1
 
 
 async def _type_samples(
     editor: Editor, pacing: Pacing, view: DemoView
 ) -> tuple[list[KeyRecord], int, float | None]:
-    """All key presses, the characters that came by Tab, and the process' age at the first suggestion."""
+    """All key presses, the characters that came by Tab, and the instant of the first suggestion."""
     stop_at = time.monotonic() + pacing.max_seconds
     records: list[KeyRecord] = []
     num_accepted, first_at = 0, None
@@ -80,7 +82,7 @@ async def _type_samples(
             async for record in typist.type_sample():
                 records.append(record)
                 if record.text and first_at is None:
-                    first_at = process_age_s()
+                    first_at = time.monotonic()
                 view.show_key(sample.name, typist.session.document, record)
                 if time.monotonic() >= stop_at:
                     break

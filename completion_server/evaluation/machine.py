@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import os
 import platform
-import time
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "pygls", "lsprotocol")
-_OWN_STAT = Path("/proc/self/stat")
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -67,20 +63,6 @@ def num_usable_cores() -> int:
     if hasattr(process, "cpu_affinity"):
         return len(process.cpu_affinity() or ()) or 1
     return psutil.cpu_count() or 1
-
-
-def process_age_s() -> float:
-    """Seconds since this process was started, the interpreter's own start included."""
-    try:
-        # psutil goes by the wall clock at boot, which Linux tells in whole seconds only.
-        started = int(_OWN_STAT.read_text(encoding="utf-8").rpartition(")")[2].split()[19])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return _age_by_wall_clock()
-
-
-def _age_by_wall_clock() -> float:
-    return max(0.0, datetime.datetime.now().timestamp() - psutil.Process().create_time())
 
 
 def _cpu_info_lines() -> list[str]:
