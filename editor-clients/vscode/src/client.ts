@@ -1,0 +1,76 @@
+// The language client: what is started, which documents it tells of, and where its settings come from.
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import type * as vscode from "vscode";
+import { LanguageClient, type Middleware, RevealOutputChannelOn } from "vscode-languageclient/node";
+import { type LogLevel, readLogLine } from "./serverLog.ts";
+import { SECTION, settingsForServer } from "./settings.ts";
+
+export interface ClientEvents {
+  /** A $/progress value. */
+  readonly onProgress: (value: unknown) => void;
+  /** What the server's status says may have changed. */
+  readonly onActivity: () => void;
+}
+
+const DOCUMENTS = [{ scheme: "file" }, { scheme: "untitled" }, { scheme: "vscode-notebook-cell" }];
+
+export function createClient(
+  command: string,
+  cwd: string,
+  log: vscode.LogOutputChannel,
+  events: ClientEvents,
+): LanguageClient {
+  // No `transport`: that would add --stdio to the arguments.
+  const server = { command, args: ["serve"], options: { cwd } };
+  return new LanguageClient(SECTION, "completion-server", server, {
+    documentSelector: DOCUMENTS,
+    initializationOptions: settingsForServer(),
+    outputChannel: log,
+    revealOutputChannelOn: RevealOutputChannelOn.Never,
+    initializationFailedHandler: () => false,
+    stdioOptions: { stdout: copyLines, stderr: copyLines },
+    middleware: middleware(events),
+  });
+}
+
+function middleware(events: ClientEvents): Middleware {
+  return {
+    workspace: {
+      configuration: async (params, token, next) => {
+        const values = await next(params, token);
+        if (!Array.isArray(values)) {
+          return values;
+        }
+        setImmediate(events.onActivity);
+        const answers: unknown[] = values;
+        return params.items.map((item, index) => (item.section === SECTION ? settingsForServer() : answers[index]));
+      },
+    },
+    provideInlineCompletionItems: async (document, position, context, token, next) => {
+      const items = await next(document, position, context, token);
+      events.onActivity();
+      return items;
+    },
+    executeCommand: async (command, args, next) => {
+      const result: unknown = await next(command, args);
+      events.onActivity();
+      return result;
+    },
+    handleWorkDoneProgress: (_token, value, next) => {
+      events.onProgress(value);
+      if (value.kind === "end") {
+        next(_token, value); // the client cleans up; the bar itself is ours
+      }
+    },
+  };
+}
+
+function copyLines(input: Readable, log: vscode.LogOutputChannel): void {
+  let level: LogLevel = "info";
+  createInterface({ input, crlfDelay: Infinity, terminal: false }).on("line", (line) => {
+    const read = readLogLine(line, level);
+    level = read.level;
+    log[level](read.text);
+  });
+}

@@ -1,0 +1,59 @@
+// Entry point: puts the parts together and listens for what calls for another start of the server.
+import * as vscode from "vscode";
+import { COMMANDS } from "./commandIds.ts";
+import { registerCommands } from "./commands.ts";
+import { LanguageServer } from "./languageServer.ts";
+import type { ServerState } from "./serverState.ts";
+import { SECTION } from "./settings.ts";
+import { createStatusBar } from "./statusBar.ts";
+import { WhyNothing } from "./whyNothing.ts";
+
+let server: LanguageServer | undefined;
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const log = vscode.window.createOutputChannel("Completion Server", { log: true });
+  const running = new LanguageServer(context, log);
+  server = running;
+  const whyNothing = new WhyNothing();
+  context.subscriptions.push(
+    log,
+    running,
+    whyNothing,
+    createStatusBar(running),
+    ...registerCommands(context, running, log, whyNothing),
+    running.onDidChangeState(tellContext),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void running.restart()),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration(`${SECTION}.server.path`)) {
+        void running.restart();
+      }
+    }),
+  );
+  await running.restart();
+  void offerHelp(running.state);
+}
+
+export async function deactivate(): Promise<void> {
+  await server?.stop();
+}
+
+/** For `when` clauses, and for the steps of the walkthrough. */
+function tellContext(state: ServerState): void {
+  void vscode.commands.executeCommand("setContext", "completion-server.isFound", state.kind !== "missing");
+  void vscode.commands.executeCommand("setContext", "completion-server.isReady", state.kind === "ready");
+}
+
+async function offerHelp(state: ServerState): Promise<void> {
+  if (state.kind !== "missing") {
+    return;
+  }
+  const [install, choose] = ["Install…", "Choose the path…"];
+  const answer = state.canInstall
+    ? await vscode.window.showInformationMessage(`${state.problem} yet. It runs on this machine.`, install, choose)
+    : await vscode.window.showErrorMessage(`${state.problem}.`, choose);
+  if (answer === install) {
+    await vscode.commands.executeCommand(COMMANDS.install);
+  } else if (answer === choose) {
+    await vscode.commands.executeCommand(COMMANDS.choosePath);
+  }
+}
