@@ -26,7 +26,7 @@ export function registerCommands(
     },
     [COMMANDS.explain]: () => whyNothing.show(server),
     [COMMANDS.install]: async () => {
-      if (await installServer(context, log)) {
+      if (await installServer(context, log, () => server.stop())) {
         await server.restart();
       }
     },

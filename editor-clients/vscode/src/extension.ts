@@ -31,6 +31,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   );
   await running.restart();
   void offerHelp(running.state);
+  void offerUpdate(context, running);
 }
 
 export async function deactivate(): Promise<void> {
@@ -55,5 +56,18 @@ async function offerHelp(state: ServerState): Promise<void> {
     await vscode.commands.executeCommand(COMMANDS.install);
   } else if (answer === choose) {
     await vscode.commands.executeCommand(COMMANDS.choosePath);
+  }
+}
+
+/** The server in this extension's own environment is kept in step with the extension. */
+async function offerUpdate(context: vscode.ExtensionContext, { found, version }: LanguageServer): Promise<void> {
+  const { version: wanted } = context.extension.packageJSON as { version: string };
+  if (found?.source !== "own" || version === undefined || version === wanted) {
+    return;
+  }
+  const update = "Update…";
+  const question = `completion-server ${version} is installed; this extension carries ${wanted}.`;
+  if ((await vscode.window.showInformationMessage(question, update)) === update) {
+    await vscode.commands.executeCommand(COMMANDS.install);
   }
 }

@@ -13,6 +13,8 @@ const STATUS_INTERVAL_MS = 500;
 export class LanguageServer implements vscode.Disposable {
   state: ServerState = { kind: "starting" };
   found: FoundServer | undefined;
+  /** Of the server that runs, once it has said so. */
+  version: string | undefined;
   readonly #context: vscode.ExtensionContext;
   readonly #log: vscode.LogOutputChannel;
   readonly #changed = new vscode.EventEmitter<ServerState>();
@@ -86,6 +88,7 @@ export class LanguageServer implements vscode.Disposable {
     });
     try {
       await client.start();
+      this.version = client.initializeResult?.serverInfo?.version;
     } catch (error) {
       this.#client = undefined;
       const problem = `${server.command} could not be started (${messageOf(error)}). The log says more.`;

@@ -3,6 +3,8 @@
 // Pure: a setting is looked up through `inspect`.
 
 export interface InspectedSetting {
+  /** Known to the server itself, and so never sent. */
+  readonly defaultValue?: unknown;
   readonly globalValue?: unknown;
   readonly workspaceValue?: unknown;
   readonly workspaceFolderValue?: unknown;
