@@ -1,6 +1,6 @@
 """The one place that names concrete classes: Settings become a model, an engine and a CompletionService.
 
-Importing it is cheap; calling ``build_service`` imports torch and takes seconds.
+Importing it is cheap; calling ``build_service`` reads weights and may import torch, which takes seconds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from completion_server.config import Settings, limit_thread_spinning
+from completion_server.config import Settings
 from completion_server.service import CompletionService
 
 Progress = Callable[[str, float | None], None]
@@ -34,23 +34,24 @@ def build_service(settings: Settings, progress: Progress, *, allow_fetch: bool =
 
     policy = FetchPolicy(model_settings.offline, allow_fetch)
     resolved = resolve_model(model_settings.name, cache_dir, policy, report)
-    return build_service_from_directory(resolved.path, settings, progress, resolved.fim_format)
+    return build_service_from_directory(resolved.path, settings, cache_dir, progress, resolved.fim_format)
 
 
 def build_service_from_directory(
-    directory: Path, settings: Settings, progress: Progress, stated_fim_format: str | None = None
+    directory: Path,
+    settings: Settings,
+    cache_dir: Path,
+    progress: Progress,
+    stated_fim_format: str | None = None,
 ) -> CompletionService:
     """The same for a model directory (config.json, safetensors, tokenizer.json) that is there already."""
-    progress("starting torch", None)
-    limit_thread_spinning()
-    from completion_server.backends.loading import load_model, use_threads
+    from completion_server.backends.loading import load_model
     from completion_server.engine.engine import Engine
     from completion_server.prompt.build import ModelFacts, PromptBuilder
     from completion_server.tokenizer import StreamingDetokenizer, Tokenizer
 
-    num_threads = use_threads(settings.model.num_threads)
     tokenizer = Tokenizer.from_directory(directory)
-    loaded = load_model(directory, settings.model, progress)
+    loaded = load_model(directory, settings.model, cache_dir, progress)
     prompts = PromptBuilder(
         tokenizer,
         ModelFacts(loaded.model_type, loaded.model.max_context, stated_fim_format),
@@ -65,7 +66,7 @@ def build_service_from_directory(
         "backend": loaded.backend,
         "device": loaded.device,
         "dtype": loaded.dtype,
-        "num_threads": num_threads,
+        "num_threads": loaded.num_threads,
         "weight_bytes": loaded.num_weight_bytes,
         "fim_format": prompts.format_name,
         "prompt_order": prompts.order_name,
@@ -83,7 +84,7 @@ def build_service_from_directory(
 
 
 def _warm_up(engine: object) -> None:
-    """One small forward pass, so that the first request does not pay for torch's lazy set-up."""
+    """One small forward pass, so that the first request does not pay for lazy set-up."""
     from completion_server.engine.engine import Engine
     from completion_server.model import Prompt
     from completion_server.request import CancellationToken, Deadline

@@ -46,9 +46,10 @@ class ModelSettings(Struct, frozen=True, rename="camel", kw_only=True):
         Meta(description="Where the model runs. auto: CUDA, then MPS, then CPU."),
     ] = "auto"
     dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
+        Literal["auto", "int8", "float32", "bfloat16", "float16"],
         Meta(
-            description="Weight type. auto: float16 on MPS, bfloat16 where hardware multiplies it, else float32."
+            description="Weight type. auto: int8 on CPUs where the model allows it, float16 on MPS, else bfloat16"
+            " where hardware multiplies it, else float32."
         ),
     ] = "auto"
     num_threads: Annotated[

@@ -1,18 +1,21 @@
 """The token level: what a model backend provides, what it is asked, what comes back.
 
-Only this file stands between the engine and a backend. Knows nothing of text, files or torch at run time.
+Only this file stands between the engine and a backend. Knows nothing of text, files or the library that computes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from completion_server.errors import ModelError
 
-if TYPE_CHECKING:
-    import torch
+Logits = npt.NDArray[np.floating[Any]]
+"""Unnormalised log-probabilities of the next token: (V,), or (T, V) after each of T tokens."""
 
 
 class KVCache(Protocol):
@@ -44,10 +47,10 @@ class CausalLM(Protocol):
 
     def new_kv_cache(self) -> KVCache: ...
 
-    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> torch.Tensor:
+    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> Logits:
         """Append ``token_ids`` to ``kv_cache``; logits after each of the last ``num_logits`` of them.
 
-        Returns a float tensor (num_logits, vocab_size) on the CPU; ``num_logits`` may be 0. When it raises,
+        Returns (num_logits, vocab_size), float32 or float64; ``num_logits`` may be 0. When it raises,
         ``kv_cache.num_tokens`` is what it was before.
         """
         ...

@@ -13,9 +13,9 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
-from completion_server.backends.static_kv_cache import StaticKVCache
+from completion_server.backends.static_kv_cache import StaticKVCache, as_logits
 from completion_server.errors import ModelError, UnsupportedModelError
-from completion_server.model import KVCache
+from completion_server.model import KVCache, Logits
 
 _RECURRENT = ("mamba", "rwkv", "recurrent", "linear_attention", "conv")
 
@@ -75,7 +75,7 @@ class TransformersModel:
         return StaticKVCache(self._num_layers, self._max_context)
 
     @torch.inference_mode()
-    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> torch.Tensor:
+    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> Logits:
         if not isinstance(kv_cache, StaticKVCache):
             raise ModelError("a KV cache of another backend was given to this model")
         past, new = kv_cache.num_tokens, len(token_ids)
@@ -92,8 +92,7 @@ class TransformersModel:
         )
         kv_cache.advance(new)
         logits: torch.Tensor = result.logits[0]
-        logits = logits[len(logits) - num_logits :]
-        return logits.to(device="cpu", dtype=torch.promote_types(logits.dtype, torch.float32))
+        return as_logits(logits[len(logits) - num_logits :])
 
 
 def _check_supported(config: Any) -> None:

@@ -10,72 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from completion_server.backends.static_kv_cache import StaticKVCache
-from completion_server.errors import ModelError, UnsupportedModelError
-from completion_server.model import KVCache
-
-NATIVE_MODEL_TYPES = frozenset({"llama", "qwen2"})
+from completion_server.backends.native_config import NativeConfig
+from completion_server.backends.static_kv_cache import StaticKVCache, as_logits
+from completion_server.errors import ModelError
+from completion_server.model import KVCache, Logits
 
 TensorSource = Callable[[str], torch.Tensor]
 """Weight by its name in the checkpoint; raises KeyError for a name that is not there."""
-
-
-@dataclass(frozen=True)
-class NativeConfig:
-    """The numbers of ``config.json`` that the forward pass needs."""
-
-    num_layers: int
-    hidden_size: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    vocab_size: int
-    max_context: int
-    norm_eps: float
-    rope_theta: float
-    has_tied_embeddings: bool
-
-    @classmethod
-    def from_dict(cls, config: dict[str, Any]) -> NativeConfig:
-        """From a transformers ``config.json``; UnsupportedModelError where this forward would be wrong."""
-        if not is_native(config):
-            raise UnsupportedModelError(f"no native forward for {config.get('model_type')}")
-        num_heads = config["num_attention_heads"]
-        return cls(
-            num_layers=config["num_hidden_layers"],
-            hidden_size=config["hidden_size"],
-            num_heads=num_heads,
-            num_kv_heads=config.get("num_key_value_heads") or num_heads,
-            head_dim=config.get("head_dim") or config["hidden_size"] // num_heads,
-            vocab_size=config["vocab_size"],
-            max_context=config.get("max_position_embeddings", 2048),
-            norm_eps=config.get("rms_norm_eps", 1e-6),
-            rope_theta=_rope_parameters(config).get("rope_theta", config.get("rope_theta", 10_000.0)),
-            has_tied_embeddings=bool(config.get("tie_word_embeddings", False)),
-        )
-
-
-def is_native(config: dict[str, Any]) -> bool:
-    """Whether ``NativeModel`` computes exactly what this config asks for."""
-    rope = _rope_parameters(config)
-    return (
-        config.get("model_type") in NATIVE_MODEL_TYPES
-        and config.get("hidden_act", "silu") == "silu"
-        and rope.get("rope_type", rope.get("type", "default")) == "default"
-        and not config.get("mlp_bias", False)
-        and not config.get("use_sliding_window", False)
-        and "quantization_config" not in config
-    )
-
-
-def _rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
-    """transformers 5 writes ``rope_parameters``, earlier releases ``rope_scaling``."""
-    return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
 @dataclass(frozen=True)
@@ -130,7 +75,7 @@ class NativeModel:
         return StaticKVCache(self._config.num_layers, self._config.max_context)
 
     @torch.inference_mode()
-    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> torch.Tensor:
+    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> Logits:
         if not isinstance(kv_cache, StaticKVCache):
             raise ModelError("a KV cache of another backend was given to this model")
         past, new = kv_cache.num_tokens, len(token_ids)
@@ -142,10 +87,9 @@ class NativeModel:
             hidden = self._block(hidden, index, layer, kv_cache, cos, sin, mask)
         kv_cache.advance(new)
         if num_logits == 0:
-            return torch.empty(0, self.vocab_size)
+            return as_logits(torch.empty(0, self.vocab_size))
         last = F.rms_norm(hidden[-num_logits:], (hidden.shape[1],), self._norm, self._config.norm_eps)
-        logits = F.linear(last, self._head)  # (num_logits, V)
-        return logits.to(device="cpu", dtype=torch.promote_types(logits.dtype, torch.float32))
+        return as_logits(F.linear(last, self._head))  # (num_logits, V)
 
     def _attention_mask(self, past: int, new: int) -> torch.Tensor:
         """Additive (G*T, past + T), G query heads per key: a new token sees everything up to itself."""

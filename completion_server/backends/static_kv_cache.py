@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from completion_server.errors import ModelError
+from completion_server.model import Logits
 
 _GROWTH = 256  # tokens; capacity doubles from here, so a session copies each byte O(1) times
 
@@ -68,3 +69,9 @@ class StaticKVCache:
         if held is not None:
             grown[:, :, : self._num_tokens] = held[:, :, : self._num_tokens]
         return grown
+
+
+def as_logits(logits: torch.Tensor) -> Logits:
+    """What a torch model computed, as the engine reads it: on the CPU, float32 or wider."""
+    array: Logits = logits.to(device="cpu", dtype=torch.promote_types(logits.dtype, torch.float32)).numpy()
+    return array

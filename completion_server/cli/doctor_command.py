@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import psutil
 from rich.console import Console
 
 from completion_server import __version__
+from completion_server.backends.threads import num_usable_cores
 from completion_server.catalog.resolve import ensure_local
 from completion_server.cli.config_command import cache_dir_of
 from completion_server.cli.doctor_finding import (
@@ -27,7 +27,7 @@ from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import ShowProgress, make_console, make_facts_table, print_json, shown_progress
 from completion_server.config import Settings
 from completion_server.errors import ModelError, ModelNotFoundError
-from completion_server.evaluation.machine import cpu_flags, describe_machine, num_usable_cores, package_versions
+from completion_server.evaluation.machine import cpu_flags, describe_machine, package_versions
 
 _FEATURES = {
     "AVX2": ("avx2",),
@@ -131,17 +131,11 @@ def _measure_into(
     diagnosis: Diagnosis, facts: MachineFacts, directory: Path, settings: Settings, progress: ShowProgress
 ) -> MachineFacts:
     """Load and measure; returns ``facts`` with what only a loaded model tells."""
-    progress("starting torch", None)
-    began = time.perf_counter()
-    import torch
-
-    torch_import_s = round(time.perf_counter() - began, 3)
     from completion_server.cli.doctor_measure import measure
 
     diagnosis.model["path"] = str(directory)
     try:
-        loaded, num_threads, measured = measure(directory, settings.model, progress)
-        diagnosis.measured = replace(measured, torch_import_s=torch_import_s)
+        loaded, diagnosis.measured = measure(directory, settings.model, cache_dir_of(settings), progress)
     except ModelError as error:
         diagnosis.model["problem"] = str(error)
         diagnosis.warnings.append(str(error))
@@ -151,17 +145,16 @@ def _measure_into(
         "backend": loaded.backend,
         "device": loaded.device,
         "dtype": loaded.dtype,
-        "threads": num_threads,
+        "threads": loaded.num_threads,
         "weight_bytes": loaded.num_weight_bytes,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
     return replace(
         facts,
-        has_torch_gpu=torch.cuda.is_available(),
+        has_torch_gpu=loaded.device == "cuda",
         device=loaded.device,
-        num_threads=num_threads,
+        dtype=loaded.dtype,
+        num_threads=loaded.num_threads,
         model_bytes=loaded.num_weight_bytes,
-        torch_version=torch.__version__,
     )
 
 
@@ -208,7 +201,6 @@ def _measured_rows(measured: Measurements) -> dict[str, object]:
     passes = ", ".join(f"{size}: {elapsed_ms:.1f}" for size, elapsed_ms in measured.forward_ms.items())
     speed = "-" if measured.read_mb_per_s is None else f"{measured.read_mb_per_s:.0f} MB/s"
     return {
-        "start torch": f"{measured.torch_import_s:.1f} s",
         "load weights": f"{measured.load_s:.1f} s (read at {speed})",
         "prefill": f"{measured.prefill_tokens_per_s:.0f} tokens/s",
         "decode step": f"{measured.decode_ms:.1f} ms (p95 is {measured.decode_spread:.1f} times that)",

@@ -22,6 +22,7 @@ class MachineFacts:
     torch_version: str = ""
     has_torch_gpu: bool = False
     device: str = "cpu"
+    dtype: str = ""
     num_threads: int = 1
     model_bytes: int | None = None
     is_model_here: bool = True
@@ -35,7 +36,7 @@ class Measurements:
     """What was measured; times in ms."""
 
     load_s: float
-    """Weights only; see ``torch_import_s``."""
+    """Until the model can answer, the library that computes included."""
     prefill_tokens_per_s: float
     decode_ms: float
     forward_ms: dict[int, float]
@@ -43,7 +44,6 @@ class Measurements:
     read_mb_per_s: float | None = None
     decode_spread: float = 1.0
     """p95 of a decode step over its median."""
-    torch_import_s: float = 0.0
     one_thread_decode_ms: float | None = None
     """The same step with a single thread, where there are more."""
 
@@ -53,14 +53,14 @@ def machine_warnings(facts: MachineFacts) -> list[str]:
     checks = [
         (_model_is_missing(facts), _model_advice(facts)),
         (
-            facts.device == "cpu" and bool(facts.cpu_flags) and not _has_fast_bf16(facts),
+            facts.device == "cpu" and facts.dtype == "float32" and _lacks_fast_bf16(facts),
             "this CPU does not multiply bfloat16 in hardware, so weights are float32: each token reads twice the "
             "memory. Nothing to set; a smaller model helps most.",
         ),
         (
             facts.machine == "x86_64" and bool(facts.cpu_flags) and "avx2" not in facts.cpu_flags,
-            "this CPU (or virtual machine) has no AVX2: torch is several times slower. On a virtual machine, pass "
-            "the host's CPU through.",
+            "this CPU (or virtual machine) has no AVX2: the model is several times slower. On a virtual machine, "
+            "pass the host's CPU through.",
         ),
         (
             facts.model_bytes is not None and facts.memory_available_bytes < 2 * facts.model_bytes,
@@ -147,5 +147,5 @@ def _model_advice(facts: MachineFacts) -> str:
     )
 
 
-def _has_fast_bf16(facts: MachineFacts) -> bool:
-    return bool(_FAST_BF16 & facts.cpu_flags)
+def _lacks_fast_bf16(facts: MachineFacts) -> bool:
+    return bool(facts.cpu_flags) and not _FAST_BF16 & facts.cpu_flags

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from completion_server.backends.loading import LoadedModel, load_model, use_threads
+from msgspec.structs import replace
+
+from completion_server.backends.loading import LoadedModel, load_model
 from completion_server.cli.doctor_finding import Measurements
 from completion_server.config import ModelSettings
 from completion_server.evaluation.latency import quantile
@@ -21,13 +23,12 @@ _PASS_SIZES = (1, 4, 8)
 
 
 def measure(
-    directory: Path, settings: ModelSettings, progress: Callable[[str, float | None], None]
-) -> tuple[LoadedModel, int, Measurements]:
-    """Load the model and time it. Returns it, the threads in use, and the figures."""
+    directory: Path, settings: ModelSettings, cache_dir: Path, progress: Callable[[str, float | None], None]
+) -> tuple[LoadedModel, Measurements]:
+    """Load the model and time it."""
     read_mb_per_s = _read_speed(directory)
     began = time.perf_counter()
-    num_threads = use_threads(settings.num_threads)
-    loaded = load_model(directory, settings, progress)
+    loaded = load_model(directory, settings, cache_dir, progress)
     load_s = time.perf_counter() - began
     progress("measuring", None)
     model = loaded.model
@@ -36,7 +37,10 @@ def measure(
     steps_ms = _pass_times(model, 1, _NUM_STEPS)
     forward_ms = {size: round(statistics.median(_pass_times(model, size, _NUM_PASSES)), 2) for size in _PASS_SIZES}
     decode_ms = statistics.median(steps_ms)
-    one_thread_ms = _one_thread_step(model, num_threads) if loaded.device == "cpu" else None
+    one_thread_ms = None
+    if loaded.device == "cpu" and loaded.num_threads > 1:
+        one_thread = load_model(directory, replace(settings, num_threads=1), cache_dir, progress)
+        one_thread_ms = statistics.median(_pass_times(one_thread.model, 1, _NUM_PASSES))
     measured = Measurements(
         load_s=round(load_s, 3),
         prefill_tokens_per_s=round(prefill_tokens_per_s, 1),
@@ -46,18 +50,7 @@ def measure(
         decode_spread=round(quantile(steps_ms, 0.95) / decode_ms, 2),
         one_thread_decode_ms=None if one_thread_ms is None else round(one_thread_ms, 2),
     )
-    return loaded, num_threads, measured
-
-
-def _one_thread_step(model: CausalLM, num_threads: int) -> float | None:
-    """A decode step with one thread instead of ``num_threads``; None where that is the same."""
-    if num_threads == 1:
-        return None
-    use_threads(1)
-    try:
-        return statistics.median(_pass_times(model, 1, _NUM_PASSES))
-    finally:
-        use_threads(num_threads)
+    return loaded, measured
 
 
 def _prefill_speed(model: CausalLM) -> float:

@@ -9,14 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from completion_server.engine.prefix_cache import CachedSequence
 from completion_server.engine.sampling import SampledToken, Sampler
+from completion_server.model import Logits
 from completion_server.request import CancellationToken, Deadline, FinishReason
-
-if TYPE_CHECKING:
-    import torch
 
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 16, 512
 _MAX_DRAFT = 15  # with the token before, 16 in one pass: about 1.4 times the cost of one token
@@ -60,7 +57,7 @@ class ChunkSizer:
 class Prefill:
     """Outcome of ``prefill``. ``logits`` (num_logits, V) is None when a limit came first."""
 
-    logits: torch.Tensor | None
+    logits: Logits | None
     num_fed_tokens: int
     stopped_by: FinishReason | None = None
 

@@ -8,20 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from completion_server.config import Settings
 from completion_server.engine.decode import ChunkSizer, Draft, Limits, decode, prefill
 from completion_server.engine.healing import HealedStart, choose_start, healing_or_none
 from completion_server.engine.prefix_cache import CachedSequence, PrefixCache
-from completion_server.engine.sampling import SampledToken, Sampler, best_tokens
+from completion_server.engine.sampling import SampledToken, Sampler, best_tokens, scored
 from completion_server.engine.stopping import StopAt, StopRule, find_stop
 from completion_server.errors import ModelError
 from completion_server.model import CausalLM, Prompt, SamplingParams
 from completion_server.request import CancellationToken, Deadline, FinishReason
-
-if TYPE_CHECKING:
-    import torch
 
 _MIB = 1024 * 1024
 
@@ -204,7 +201,7 @@ class _Run:
         if num_alternatives > 1:
             ranked = best_tokens(start.logits, num_alternatives + 1, allowed)
             chosen += [token_id for token_id in ranked if token_id != first.token_id]
-        return [first] + [_scored(start.logits, token_id) for token_id in chosen[1:num_alternatives]]
+        return [first] + [scored(start.logits, token_id) for token_id in chosen[1:num_alternatives]]
 
     def alternative(self, sequence: CachedSequence, start: HealedStart, first: SampledToken) -> Generation:
         detokenizer = self._engine.new_detokenizer(start.step.remaining)
@@ -241,7 +238,3 @@ class _Run:
         draft, num_path_tokens = self._prompt.draft_token_ids, start.step.num_path_tokens
         path = healing_or_none(self._prompt.healing).path_token_ids[:num_path_tokens]
         return draft[num_path_tokens:] if draft[:num_path_tokens] == path else ()
-
-
-def _scored(logits: torch.Tensor, token_id: int) -> SampledToken:
-    return SampledToken(token_id, float(logits[token_id] - logits.logsumexp(dim=-1)))

@@ -9,14 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
-from completion_server.model import CausalLM, KVCache
-
-if TYPE_CHECKING:
-    import torch
+from completion_server.model import CausalLM, KVCache, Logits
 
 # A stored sequence is continued when it shares at least this much with the prompt, in tokens and as a share of
 # what it holds. With less, cutting it back would throw away more (another document's prefill) than it saves.
@@ -59,7 +55,7 @@ class CachedSequence:
         self._kv_cache.truncate(num_tokens)
         del self._token_ids[num_tokens:]
 
-    def feed(self, token_ids: Sequence[int], num_logits: int) -> torch.Tensor:
+    def feed(self, token_ids: Sequence[int], num_logits: int) -> Logits:
         """One forward pass: append ``token_ids``; logits (num_logits, V) after the last of them."""
         began = time.perf_counter()
         logits = self._model.forward(token_ids, self._kv_cache, num_logits)

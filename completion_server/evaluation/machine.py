@@ -8,7 +8,9 @@ from pathlib import Path
 
 import psutil
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "pygls", "lsprotocol")
+from completion_server.backends.threads import num_usable_cores
+
+_PACKAGES = ("onnxruntime", "torch", "transformers", "tokenizers", "pygls", "lsprotocol")
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -55,14 +57,6 @@ def cpu_flags() -> frozenset[str]:
         if key.strip() in {"flags", "Features"}:
             return frozenset(value.split())
     return frozenset()
-
-
-def num_usable_cores() -> int:
-    """Logical cores that this process may run on."""
-    process = psutil.Process()
-    if hasattr(process, "cpu_affinity"):
-        return len(process.cpu_affinity() or ()) or 1
-    return psutil.cpu_count() or 1
 
 
 def _cpu_info_lines() -> list[str]:

@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from completion_server.backends import loading, torch_loading
 from completion_server.backends.hf import TransformersModel
-from completion_server.backends.loading import choose_device, choose_dtype, load_model, read_config
+from completion_server.backends.loading import LoadedModel, read_config
 from completion_server.backends.native import NativeModel
+from completion_server.backends.torch_loading import choose_device, choose_dtype
 from completion_server.config import ModelSettings
 from completion_server.errors import ModelError, ModelFormatError, UnsupportedModelError
 from tests.support.tiny_models import make_transformers_model
 
 FLOAT32 = ModelSettings(dtype="float32", device="cpu")
 TOKENS = list(range(40))
+
+
+def load_model(directory: Path, settings: ModelSettings, progress: loading.Progress) -> LoadedModel:
+    return loading.load_model(directory, settings, directory / "made", progress)
 
 
 def no_progress(_message: str, _fraction: float | None) -> None: ...
@@ -43,7 +49,7 @@ def test_a_directory_of_safetensors_loads(shape: str, kind: type, backend: str, 
     assert (loaded.backend, loaded.device, loaded.dtype) == (backend, "cpu", "float32")
     expected = make_transformers_model(shape).float()(torch.tensor([TOKENS])).logits[0]
     actual = loaded.model.forward(TOKENS, loaded.model.new_kv_cache(), len(TOKENS))
-    torch.testing.assert_close(actual, expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(torch.from_numpy(actual), expected, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("shape", ["llama", "gpt2"])
@@ -126,7 +132,7 @@ def test_a_device_that_is_not_there_falls_back_to_the_cpu() -> None:
 
 def test_weight_type_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     for has_bfloat16, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("completion_server.backends.loading._has_fast_bfloat16", lambda has=has_bfloat16: has)
+        monkeypatch.setattr(torch_loading, "_has_fast_bfloat16", lambda has=has_bfloat16: has)
         assert choose_dtype("auto", torch.device("cpu")) == expected
     assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
     assert choose_dtype("auto", torch.device("mps")) == torch.float16

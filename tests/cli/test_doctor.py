@@ -41,7 +41,7 @@ def test_a_healthy_machine_has_no_warnings() -> None:
 @pytest.mark.parametrize(
     ("change", "fix"),
     [
-        ({"cpu_flags": frozenset({"avx2"})}, "smaller model"),
+        ({"cpu_flags": frozenset({"avx2"}), "dtype": "float32"}, "smaller model"),
         ({"cpu_flags": frozenset({"sse2", "avx512_bf16"})}, "pass the host's CPU through"),
         ({"memory_available_bytes": GIB // 4}, "models list"),
         ({"torch_version": "2.13.0+cu130"}, "Install the CPU build"),

@@ -120,10 +120,13 @@ def test_a_deadline_holds_on_a_cold_prompt_of_4000_tokens(start_client: Callable
     # One forward pass and what a busy machine adds to handing over; far from the seconds that the prompt takes.
     assert trace["total_ms"] < 200 + trace["longest_pass_ms"] + 2000
     # What was computed counts, and it goes on while nobody asks: in the end only the decoding is left to do.
-    while "from_completion_cache" not in trace and trace["num_cached_tokens"] < 3500:
+    num_cached = 0
+    while "from_completion_cache" not in trace and num_cached < 3500:
         client.items(client.ask(num_lines, 0))
-        before, trace = trace, client.command("explain", URI)
-        assert "from_completion_cache" in trace or trace["num_cached_tokens"] >= before["num_cached_tokens"]
+        trace = client.command("explain", URI)
+        # A request whose time ran out while it waited says nothing about tokens.
+        assert trace.get("num_cached_tokens", num_cached) >= num_cached
+        num_cached = trace.get("num_cached_tokens", num_cached)
 
 
 def test_cancel_during_a_long_prefill_is_answered_at_once(start_client: Callable[..., RawClient]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,17 +100,17 @@ def test_a_long_run_keeps_its_head_in_the_prompt() -> None:
 
 def test_the_likeliest_step_wins() -> None:
     """Step 0 may take token 2 (mass .6); ending on the path costs .3."""
-    logits = torch.log(torch.tensor([[0.1, 0.3, 0.6], [0.8, 0.1, 0.1]]))
+    logits = np.log(np.array([[0.1, 0.3, 0.6], [0.8, 0.1, 0.1]]))
     healing = Healing((1,), (HealingStep(0, b"ab", [2]), HealingStep(1, b"", None)))
     assert choose_start(logits, healing).step.num_path_tokens == 0
     cheaper = Healing((2,), (HealingStep(0, b"ab", [0, 1]), HealingStep(1, b"", None)))
     start = choose_start(logits, cheaper)
     assert start.step.num_path_tokens == 1
-    assert torch.equal(start.logits, logits[1])
+    assert np.array_equal(start.logits, logits[1])
 
 
 def test_masses_add_up_over_the_allowed_tokens() -> None:
-    logits = torch.log(torch.tensor([[0.26, 0.25, 0.26, 0.23], [0.25, 0.25, 0.25, 0.25]]))
+    logits = np.log(np.array([[0.26, 0.25, 0.26, 0.23], [0.25, 0.25, 0.25, 0.25]]))
     healing = Healing((3,), (HealingStep(0, b"a", [0, 1]), HealingStep(1, b"", None)))
     assert choose_start(logits, healing).step.num_path_tokens == 0
-    assert math.isclose(float(logits[0, :2].logsumexp(0).exp()), 0.51, rel_tol=1e-5)
+    assert math.isclose(float(np.exp(logits[0, :2]).sum()), 0.51, rel_tol=1e-5)

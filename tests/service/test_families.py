@@ -25,10 +25,11 @@ from transformers import (
 )
 
 from completion_server.backends.hf import TransformersModel
-from completion_server.backends.native import NativeConfig, NativeModel, is_native
+from completion_server.backends.native import NativeModel
+from completion_server.backends.native_config import NativeConfig, is_native
 from completion_server.config import ContextSettings, Settings
 from completion_server.engine.engine import Engine
-from completion_server.model import CausalLM, KVCache, SamplingParams
+from completion_server.model import CausalLM, KVCache, Logits, SamplingParams
 from completion_server.prompt.build import ModelFacts, PromptBuilder
 from completion_server.prompt.fim import FIM_FORMATS, PREFIX_ONLY, fim_token_ids
 from completion_server.request import CancellationToken, Deadline, FinishReason
@@ -93,11 +94,11 @@ class SteeredModel:
     def new_kv_cache(self) -> KVCache:
         return self._model.new_kv_cache()
 
-    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> torch.Tensor:
+    def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> Logits:
         self.fed += token_ids
         logits = self._model.forward(token_ids, kv_cache, num_logits)
         if self.wanted is not None and num_logits == 1 and len(token_ids) == 1:
-            logits = logits.clone()
+            logits = logits.copy()
             logits[:, self.wanted] = logits.max() + 10
         return logits
 

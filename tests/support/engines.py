@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-import torch
+import numpy as np
 
 from completion_server.config import CacheSettings, LatencySettings, Settings
 from completion_server.engine.engine import Engine, GenerationResult
@@ -69,7 +69,7 @@ def greedy_reference(model: CausalLM, token_ids: Sequence[int], num_tokens: int)
     generated: list[int] = []
     while len(generated) < num_tokens:
         logits = model.forward([*token_ids, *generated], model.new_kv_cache(), 1)
-        generated.append(int(torch.argmax(logits[0])))
+        generated.append(int(np.argmax(logits[0])))
         if generated[-1] in STOP_TOKENS:
             return generated[:-1]
     return generated

@@ -15,7 +15,8 @@ from transformers import (
 )
 
 from completion_server.backends.hf import TransformersModel
-from completion_server.backends.native import NativeConfig, NativeModel
+from completion_server.backends.native import NativeModel
+from completion_server.backends.native_config import NativeConfig
 from tests.support.byte_tokenizer import VOCAB_SIZE
 
 CONTEXT = 512
