@@ -6,6 +6,7 @@ and positions; knows nothing of models.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -15,6 +16,7 @@ from completion_server.document import Document, Position
 _LINES_BEFORE = 40
 _LINES_AFTER = 20
 _MAX_CHARS = 8000
+_MAX_RECENT = 6  # per document
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class CompletionCache:
     def __init__(self, max_entries: int) -> None:
         self._entries: LRUCache[_Place, _Entry] = LRUCache(max(max_entries, 1))
         self._is_off = max_entries == 0
-        self._last_entry: dict[str, _Entry] = {}
-        self._last_draft: dict[str, _Entry] = {}
+        self._nothing: LRUCache[_Place, bool] = LRUCache(max(max_entries, 1))
+        self._recent: dict[str, deque[_Entry]] = {}
+        self._drafts: dict[str, deque[_Entry]] = {}
 
     def store(self, document: Document, position: Position, texts: tuple[str, ...]) -> None:
         """Remember ``texts`` (at least one, none empty) for this place."""
@@ -48,16 +51,25 @@ class CompletionCache:
         place = _place(document, position)
         entry = _Entry(place, texts)
         self._entries[place] = entry
-        self._last_entry[document.uri] = entry
+        _remember(self._recent, entry)
+
+    def store_nothing(self, document: Document, position: Position) -> None:
+        """Remember that the model, asked in full, had nothing to suggest here."""
+        if not self._is_off:
+            self._nothing[_place(document, position)] = True
+
+    def holds_nothing(self, document: Document, position: Position) -> bool:
+        """Whether it is known that there is nothing to suggest at this very place."""
+        return _place(document, position) in self._nothing
 
     def lookup(self, document: Document, position: Position, num_items: int) -> tuple[str, ...] | None:
-        """Texts for this very place, or what is left of the last suggestion the user is typing along."""
+        """Texts for this very place, or what is left of a recent suggestion that the user is typing along."""
         place = _place(document, position)
         entry: _Entry | None = self._entries.get(place)
         if entry is not None and len(entry.texts) >= num_items:
             return entry.texts[:num_items]
-        last = self._last_entry.get(document.uri)
-        return None if last is None else _type_through(last, place)
+        typed_along = (_type_through(recent, place) for recent in self._recent.get(document.uri, ()))
+        return next((texts for texts in typed_along if texts is not None), None)
 
     def store_draft(self, document: Document, position: Position, text: str) -> None:
         """Remember what the model wrote here, whole or not; a guess for the next request, never an answer."""
@@ -65,26 +77,33 @@ class CompletionCache:
         if text and not self._is_off:
             # A generation cut off early says less than the guess that it has confirmed so far.
             text = known if known.startswith(text) else text
-            self._last_draft[document.uri] = _Entry(_place(document, position), (text,))
+            _remember(self._drafts, _Entry(_place(document, position), (text,)))
 
     def lookup_draft(self, document: Document, position: Position) -> str:
         """What is left of the last generation here after what was typed since; empty when it was left."""
-        entry = self._last_draft.get(document.uri)
         place = _place(document, position)
-        if entry is None or not place.before.startswith(entry.place.before):
-            return ""
-        typed = place.before[len(entry.place.before) :]
-        return entry.texts[0][len(typed) :] if entry.texts[0].startswith(typed) else ""
+        for entry in self._drafts.get(document.uri, ()):
+            if place.before.startswith(entry.place.before):
+                typed = place.before[len(entry.place.before) :]
+                if entry.texts[0].startswith(typed) and len(typed) < len(entry.texts[0]):
+                    return entry.texts[0][len(typed) :]
+        return ""
 
     def forget(self, uri: str) -> None:
         """Drop what belongs to a closed document."""
-        self._last_entry.pop(uri, None)
-        self._last_draft.pop(uri, None)
+        self._recent.pop(uri, None)
+        self._drafts.pop(uri, None)
 
     def clear(self) -> None:
         self._entries.clear()
-        self._last_entry.clear()
-        self._last_draft.clear()
+        self._nothing.clear()
+        self._recent.clear()
+        self._drafts.clear()
+
+
+def _remember(recent: dict[str, deque[_Entry]], entry: _Entry) -> None:
+    """Newest first. More than one, as suggestions for places further on are prepared before they are reached."""
+    recent.setdefault(entry.place.uri, deque(maxlen=_MAX_RECENT)).appendleft(entry)
 
 
 def _type_through(entry: _Entry, place: _Place) -> tuple[str, ...] | None:

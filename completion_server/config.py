@@ -104,6 +104,12 @@ class GenerationSettings(Struct, frozen=True, rename="camel", kw_only=True):
         float,
         Meta(gt=0, le=1, description="Sample from the most probable tokens that sum to this probability."),
     ] = 1.0
+    look_ahead: Annotated[
+        bool,
+        Meta(
+            description="While idle, prepare what follows a suggestion, so that accepting it shows more at once."
+        ),
+    ] = True
     seed: Annotated[int | None, Meta(description="Makes sampling repeatable.")] = None
 
 

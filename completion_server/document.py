@@ -7,6 +7,7 @@ LSP 3.18, "Text Documents" and "Position".
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -64,6 +65,14 @@ class Document:
         """Text from ``position`` to the end of the line before ``end_line`` (exclusive; None: to the end)."""
         rest = self.lines[position.line][position.column :]
         return rest + "".join(self.lines[position.line + 1 : end_line])
+
+    def with_replacement(self, start: Position, end: Position, text: str) -> tuple[Document, Position]:
+        """This document with ``text`` in place of what lies between, and the place behind it."""
+        parts = split_lines(self.lines[start.line][: start.column] + text)
+        behind = Position(start.line + len(parts) - 1, len(parts[-1]))
+        parts[-1] += self.lines[end.line][end.column :]
+        lines = (*self.lines[: start.line], *parts, *self.lines[end.line + 1 :])
+        return dataclasses.replace(self, lines=lines), behind
 
     def clamp(self, position: Position) -> Position:
         """The nearest place that exists in this document."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from completion_server.completion_cache import CompletionCache
 from completion_server.config import Settings
-from completion_server.document import Document, Position, split_lines
+from completion_server.document import Document, Position
 from completion_server.engine.stopping import (
     BlankLine,
     Dedent,
@@ -20,6 +20,7 @@ from completion_server.engine.stopping import (
     StopRule,
     SuffixReached,
 )
+from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
 from completion_server.postprocess.pipeline import postprocess
@@ -99,6 +100,8 @@ class CompletionService:
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("completion_cache"):
             cached = self._completion_cache.lookup(document, position, request.max_items)
+            if cached is None and self._is_known_to_be_nothing(request, document, position):
+                cached = ()
         if cached is not None:
             trace.note(from_completion_cache=True)
             return _answer(request, cached, FinishReason.STOP, trace)
@@ -123,6 +126,8 @@ class CompletionService:
             texts = _process(result, document, position, trigger, trace)
         if texts and result.finish_reason is not FinishReason.DEADLINE:
             self._completion_cache.store(document, position, texts)
+        elif result.finish_reason is FinishReason.STOP and request.trigger is TriggerKind.AUTOMATIC:
+            self._completion_cache.store_nothing(document, position)
         return _answer(request, texts, result.finish_reason, trace)
 
     def warm(self, request: CompletionRequest) -> None:
@@ -131,7 +136,26 @@ class CompletionService:
         The prefill stays in the prefix cache, the whole suggestion goes to the completion cache: typing along the
         part that was shown then shows the rest.
         """
-        self.complete(request)
+        self.look_ahead(request, self.complete(request))
+
+    def look_ahead(self, request: CompletionRequest, completion: Completion) -> None:
+        """Idle work: suggestions for where the cursor is going to be if ``completion`` is what the user wants.
+
+        That is the end of its text, and where the end of that line takes the cursor. They go to the completion
+        cache, so that accepting, typing to the end, and Enter are answered at once.
+        """
+        if not self._settings.generation.look_ahead or request.selected is not None:
+            return
+        accepted = request.document, request.position
+        places = []
+        if completion.items:
+            item = completion.items[0]
+            accepted = request.document.with_replacement(item.start, item.end, item.text)
+            places.append(accepted)
+        for document, position in [*places, after_enter(*accepted)]:
+            if request.cancellation.is_cancelled:
+                return
+            self.complete(dataclasses.replace(request, document=document, position=position))
 
     def prefill(self, request: CompletionRequest) -> None:
         """Idle work: read a document to its end (``request.position``) before anybody asks for a place in it.
@@ -165,6 +189,11 @@ class CompletionService:
     def status(self) -> dict[str, object]:
         return self._engine.status()
 
+    def _is_known_to_be_nothing(self, request: CompletionRequest, document: Document, position: Position) -> bool:
+        """By hand the model is always asked; a place where it had nothing before needs no second question."""
+        is_automatic = request.trigger is TriggerKind.AUTOMATIC
+        return is_automatic and self._completion_cache.holds_nothing(document, position)
+
     def _sampling(self, kind: TriggerKind) -> SamplingParams:
         generation = self._settings.generation
         is_invoked = kind is TriggerKind.INVOKED
@@ -182,12 +211,7 @@ def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
     selected = request.selected
     if selected is None:
         return request.document, request.position
-    document, start, end = request.document, selected.start, selected.end
-    typed = split_lines(document.lines[start.line][: start.column] + selected.text)
-    position = Position(start.line + len(typed) - 1, len(typed[-1]))
-    rest = document.lines[end.line][end.column :]
-    lines = (*document.lines[: start.line], *typed[:-1], typed[-1] + rest, *document.lines[end.line + 1 :])
-    return dataclasses.replace(document, lines=lines), position
+    return request.document.with_replacement(selected.start, selected.end, selected.text)
 
 
 def _stop_rules(trigger: Trigger, document: Document, position: Position) -> list[StopRule]:

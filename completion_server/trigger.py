@@ -52,7 +52,7 @@ def decide_trigger(document: Document, position: Position, kind: TriggerKind) ->
     if not _ONLY_CLOSERS.fullmatch(after):
         return Trigger(CompletionMode.LINE, "code_after_cursor")
     if before.strip():
-        if _OPENS_BLOCK.search(before) and not after.strip():
+        if opens_block(before) and not after.strip():
             return Trigger(CompletionMode.BLOCK, "line_opens_block", indent_width(before) + 1)
         return Trigger(CompletionMode.LINE, "inside_line")
     return _decide_on_empty_line(document, position, before, is_invoked)
@@ -60,7 +60,7 @@ def decide_trigger(document: Document, position: Position, kind: TriggerKind) ->
 
 def _decide_on_empty_line(document: Document, position: Position, before: str, is_invoked: bool) -> Trigger:
     opener = _last_written_line(document, position.line)
-    if opener is not None and _OPENS_BLOCK.search(opener):
+    if opener is not None and opens_block(opener):
         return Trigger(CompletionMode.BLOCK, "after_block_opener", max(indent_width(opener) + 1, 1))
     if is_invoked:
         return Trigger(CompletionMode.BLOCK, "invoked_on_empty_line", indent_width(before))
@@ -72,6 +72,11 @@ def _last_written_line(document: Document, line: int) -> str | None:
         if document.lines[number].strip():
             return document.lines[number].rstrip()
     return None
+
+
+def opens_block(line: str) -> bool:
+    """Whether the line after ``line`` belongs to a block that it opens."""
+    return _OPENS_BLOCK.search(line) is not None
 
 
 def indent_width(line: str, tab_width: int = 4) -> int:

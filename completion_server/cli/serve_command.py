@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from completion_server.config import Options, Settings
 from completion_server.errors import ConfigError
 from completion_server.logs import configure_logging
+from completion_server.lsp.job import ReportProgress, Service
 from completion_server.lsp.server import leave, run_stdio, run_tcp
 from completion_server.lsp.stdio import parse_address
-from completion_server.lsp.worker import ReportProgress, Service
 
 
 def run(

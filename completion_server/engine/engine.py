@@ -6,8 +6,9 @@ Lives on one thread. Sees token ids and the text they spell; knows nothing of do
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from completion_server.config import Settings
@@ -67,6 +68,19 @@ class GenerationResult:
     stats: GenerationStats = field(default_factory=GenerationStats)
 
 
+@dataclass
+class Totals:
+    """What all calls cost so far, those that were cancelled and the work of idle times included."""
+
+    num_calls: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_prefilled_tokens: int = 0
+    num_generated_tokens: int = 0
+    num_fed_tokens: int = 0
+    num_forward_passes: int = 0
+
+
 class Engine:
     """One model, its prefix cache, and how to run them within limits."""
 
@@ -86,6 +100,7 @@ class Engine:
         self._facts = dict(facts or {})
         self._prefix_cache = PrefixCache(model, settings.cache.prefix_cache_mb * _MIB)
         self._sizer = ChunkSizer(settings.latency.prefill_chunk_ms)
+        self._totals = Totals()
 
     @property
     def model(self) -> CausalLM:
@@ -109,13 +124,18 @@ class Engine:
             "prefix_cache_bytes": self._prefix_cache.num_bytes,
             "prefix_cache_sequences": self._prefix_cache.num_sequences,
             "prefill_chunk_tokens": self._sizer.size,
+            "totals": asdict(self._totals),
         }
 
     def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int:
         """Make ``prompt`` cheap to start from later; the number of tokens fed."""
         token_ids = self._checked_path(prompt)
-        with self._prefix_cache.acquire(token_ids) as sequence:
-            return prefill(sequence, token_ids, 0, Limits(deadline, cancellation), self._sizer).num_fed_tokens
+        stats = GenerationStats(num_prompt_tokens=len(token_ids))
+        with self._sequence(token_ids, stats) as sequence:
+            stats.num_cached_tokens = sequence.num_tokens
+            filled = prefill(sequence, token_ids, 0, Limits(deadline, cancellation), self._sizer)
+            stats.num_prefilled_tokens = filled.num_fed_tokens
+        return filled.num_fed_tokens
 
     def generate(
         self,
@@ -135,7 +155,7 @@ class Engine:
         token_ids = self._checked_path(prompt)
         healing = healing_or_none(prompt.healing)
         stats = GenerationStats(num_prompt_tokens=len(token_ids))
-        with self._prefix_cache.acquire(token_ids) as sequence:
+        with self._sequence(token_ids, stats) as sequence:
             num_logits = len(healing.path_token_ids) + 1
             stats.num_cached_tokens = min(sequence.num_tokens, len(token_ids) - num_logits)
             began = time.perf_counter()
@@ -160,6 +180,22 @@ class Engine:
 
     def new_detokenizer(self, skipped: bytes) -> Detokenizer:
         return self._new_detokenizer(skipped)
+
+    @contextmanager
+    def _sequence(self, token_ids: Sequence[int], stats: GenerationStats) -> Iterator[CachedSequence]:
+        """The sequence to work on; however the work ends, what it cost is counted."""
+        with self._prefix_cache.acquire(token_ids) as sequence:
+            try:
+                yield sequence
+            finally:
+                totals = self._totals
+                totals.num_calls += 1
+                totals.num_prompt_tokens += stats.num_prompt_tokens
+                totals.num_cached_tokens += stats.num_cached_tokens
+                totals.num_prefilled_tokens += stats.num_prefilled_tokens
+                totals.num_generated_tokens += stats.num_generated_tokens
+                totals.num_fed_tokens += sequence.num_fed_tokens
+                totals.num_forward_passes += sequence.num_passes
 
     def _checked_path(self, prompt: Prompt) -> tuple[int, ...]:
         """The prompt with its healing path: all that is fed before the first new token."""

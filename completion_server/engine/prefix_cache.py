@@ -29,6 +29,9 @@ class CachedSequence:
         self._token_ids: list[int] = []
         self.longest_pass_ms = 0.0
         """Longest forward pass since ``acquire``: what a deadline or a cancel may have had to wait for."""
+        self.num_passes = 0
+        self.num_fed_tokens = 0
+        """Forward passes, and the tokens they were given, since ``acquire``."""
 
     @property
     def num_tokens(self) -> int:
@@ -61,6 +64,8 @@ class CachedSequence:
         logits = self._model.forward(token_ids, self._kv_cache, num_logits)
         self.longest_pass_ms = max(self.longest_pass_ms, (time.perf_counter() - began) * 1000)
         self._token_ids.extend(token_ids)
+        self.num_passes += 1
+        self.num_fed_tokens += len(token_ids)
         return logits
 
 
@@ -88,6 +93,7 @@ class PrefixCache:
         """
         sequence = self._take_best(token_ids)
         sequence.longest_pass_ms = 0.0
+        sequence.num_passes = sequence.num_fed_tokens = 0
         try:
             yield sequence
         finally:

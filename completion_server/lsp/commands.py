@@ -30,11 +30,12 @@ def execute_command(
 
 def status(server: CompletionLanguageServer, argument: object) -> Result | Awaitable[Result]:
     """State of the server. ``{"documents": true}`` adds the open documents with a hash of their text,
-    ``{"wait": true}`` answers only when the model is loaded or could not be."""
+    ``{"measurements": true}`` times that benchmarks want, ``{"wait": true}`` answers only when the model is
+    loaded or could not be."""
     options = argument if isinstance(argument, dict) else {}
     with_documents = bool(options.get("documents"))
     if not options.get("wait"):
-        return _describe(server, with_documents)
+        return _describe(server, with_documents, bool(options.get("measurements")))
     return _status_when_settled(server, with_documents)
 
 
@@ -80,7 +81,9 @@ async def _status_when_settled(server: CompletionLanguageServer, with_documents:
     return _describe(server, with_documents)
 
 
-def _describe(server: CompletionLanguageServer, with_documents: bool = False) -> Result:
+def _describe(
+    server: CompletionLanguageServer, with_documents: bool = False, with_measurements: bool = False
+) -> Result:
     worker = server.worker.status()
     state, message = worker.state.value, worker.message
     if worker.state is WorkerState.NOT_STARTED:
@@ -107,6 +110,8 @@ def _describe(server: CompletionLanguageServer, with_documents: bool = False) ->
         "position_encoding": server.documents.encoding.value,
         "num_open_documents": len(server.documents),
     }
+    if with_measurements:
+        result["cancel_to_idle_ms"] = list(worker.cancel_to_idle_ms)
     if with_documents:
         result["documents"] = server.documents.describe()
     return result

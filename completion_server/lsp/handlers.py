@@ -25,7 +25,7 @@ from completion_server.lsp.convert import (
     selected_from_lsp,
     trigger_from_lsp,
 )
-from completion_server.lsp.worker import Job
+from completion_server.lsp.job import Job
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, FinishReason, TriggerKind
 
 if TYPE_CHECKING:

@@ -26,10 +26,11 @@ from completion_server.logs import set_level
 from completion_server.lsp.configuration import Configuration
 from completion_server.lsp.documents import DocumentStore
 from completion_server.lsp.handlers import register_handlers
+from completion_server.lsp.job import BuildService
 from completion_server.lsp.progress import LoadingProgress
 from completion_server.lsp.protocol import ServerProtocol
 from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
-from completion_server.lsp.worker import BuildService, CompletionWorker, WorkerState
+from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
 
 log = logging.getLogger(__name__)

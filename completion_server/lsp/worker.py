@@ -16,55 +16,16 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from enum import Enum
 from functools import partial
-from typing import Protocol
 
 from completion_server.config import Settings
 from completion_server.errors import CompletionServerError
-from completion_server.request import (
-    CancellationToken,
-    Completion,
-    CompletionRequest,
-    Deadline,
-    FinishReason,
-)
+from completion_server.lsp.job import BuildService, IdleWork, Job, ReportProgress, Service, following, reading
+from completion_server.request import Completion, CompletionRequest, FinishReason
 
 log = logging.getLogger(__name__)
 
 _MAX_REMEMBERED_ERRORS = 100
-
-
-class Service(Protocol):
-    """``completion_server.service.CompletionService`` as this thread uses it."""
-
-    def complete(self, request: CompletionRequest) -> Completion: ...
-
-    def warm(self, request: CompletionRequest) -> None: ...
-
-    def prefill(self, request: CompletionRequest) -> None: ...
-
-    def apply_settings(self, settings: Settings) -> None: ...
-
-    def clear_caches(self) -> None: ...
-
-    def status(self) -> dict[str, object]: ...
-
-
-ReportProgress = Callable[[str, "float | None"], None]
-"""Takes what is going on, and the fraction done (0 to 1) where it is known."""
-
-BuildService = Callable[[Settings, ReportProgress], Service]
-"""Loads the model; takes seconds, runs on the model thread, may raise."""
-
-
-IdleWork = Callable[[Service, CompletionRequest], None]
-
-
-def _finish(service: Service, request: CompletionRequest) -> None:
-    service.warm(request)
-
-
-def _prefill(service: Service, request: CompletionRequest) -> None:
-    service.prefill(request)
+_MAX_REMEMBERED_CANCELS = 1000
 
 
 class WorkerState(Enum):
@@ -86,33 +47,8 @@ class WorkerStatus:
     running_uri: str | None
     num_pending: int
     service: dict[str, object]
-
-
-class Job:
-    """One submitted request and the future of its completion."""
-
-    def __init__(self, request: CompletionRequest) -> None:
-        self.request = request
-        self.future: Future[Completion] = Future()
-        self.started_at: float | None = None
-        self.unfinished: CompletionRequest | None = None
-        """What the deadline left undone; set before the future is."""
-
-    @property
-    def uri(self) -> str:
-        return self.request.document.uri
-
-    def resolve(self, completion: Completion) -> None:
-        """Answer; only the first answer counts."""
-        try:
-            self.future.set_result(completion)
-        except InvalidStateError:
-            log.debug("request %s was answered before", self.request.request_id)
-
-    def withdraw(self, reason: str) -> None:
-        """Answer with nothing and let a running forward pass be the last."""
-        self.request.cancellation.cancel()
-        self.resolve(Completion.empty(FinishReason.CANCELLED, {"reason": reason}))
+    cancel_to_idle_ms: tuple[float, ...] = ()
+    """For the last withdrawn jobs that ran: how long the model went on after that."""
 
 
 class CompletionWorker:
@@ -139,8 +75,9 @@ class CompletionWorker:
         self._pending: dict[str, Job] = {}
         self._running: Job | None = None
         self._chores: deque[tuple[Callable[[Service], None], Future[bool]]] = deque()
-        self._idle_work: tuple[IdleWork, CompletionRequest] | None = None
-        self._idle_token = CancellationToken()
+        self._idle_work: IdleWork | None = None
+        self._running_idle_work: IdleWork | None = None
+        self._cancel_to_idle_ms: deque[float] = deque(maxlen=_MAX_REMEMBERED_CANCELS)
         self._seen_errors: set[tuple[str, str]] = set()
 
     def start(self, settings: Settings) -> None:
@@ -184,14 +121,14 @@ class CompletionWorker:
             job.withdraw(reason)
 
     def continue_later(self, job: Job) -> None:
-        """Do what the deadline of an answered job left undone, as long as nothing else is wanted.
+        """Do what an answered job leaves to do, as long as nothing else is wanted.
 
         Called when the answer has been sent: work that starts before that delays it by some 25 ms on two cores.
         """
         with self._condition:
             is_idle = self._state is WorkerState.READY and self._running is None and not self._pending
-            if job.unfinished is not None and is_idle:
-                self._idle_work = (_finish, job.unfinished)
+            if job.follow_up is not None and is_idle:
+                self._idle_work = job.follow_up
                 self._condition.notify_all()
 
     def prepare(self, request: CompletionRequest) -> None:
@@ -202,7 +139,7 @@ class CompletionWorker:
         with self._condition:
             if self._state is WorkerState.READY and self._running is None and not self._pending:
                 self._stop_idle_work()
-                self._idle_work = (_prefill, request)
+                self._idle_work = reading(request)
                 self._condition.notify_all()
 
     def expire(self, job: Job) -> None:
@@ -230,7 +167,12 @@ class CompletionWorker:
         with self._condition:
             running = self._running.uri if self._running is not None else None
             return WorkerStatus(
-                self._state, self._message, running, len(self._pending), dict(self._service_status)
+                self._state,
+                self._message,
+                running,
+                len(self._pending),
+                dict(self._service_status),
+                tuple(round(elapsed_ms, 2) for elapsed_ms in self._cancel_to_idle_ms),
             )
 
     def stop(self, timeout_seconds: float = 1.0) -> bool:
@@ -278,7 +220,8 @@ class CompletionWorker:
 
     def _stop_idle_work(self) -> None:
         self._idle_work = None
-        self._idle_token.cancel()
+        if self._running_idle_work is not None:
+            self._running_idle_work.token.cancel()
 
     def _run_chore(self, chore: Callable[[Service], None]) -> Future[bool]:
         done: Future[bool] = Future()
@@ -318,9 +261,8 @@ class CompletionWorker:
             _uri, self._running = self._pending.popitem()
             return partial(self._complete, service, self._running)
         if self._idle_work is not None:
-            (work, request), self._idle_work = self._idle_work, None
-            self._idle_token = request.cancellation
-            return partial(self._do_idle_work, service, work, request)
+            self._running_idle_work, self._idle_work = self._idle_work, None
+            return partial(self._do_idle_work, service, self._running_idle_work)
         return None
 
     def _load(self) -> None:
@@ -375,19 +317,18 @@ class CompletionWorker:
         with self._condition:
             self._running = None
             self._refresh_status(service)
-            was_cut_short = completion.finish_reason is FinishReason.DEADLINE
-            if was_cut_short and not request.cancellation.is_cancelled:
-                job.unfinished = dataclasses.replace(
-                    request, cancellation=CancellationToken(), deadline=Deadline.never()
-                )
+            job.follow_up = following(request, completion)
+            if job.withdrawn_at is not None:
+                self._cancel_to_idle_ms.append((time.monotonic() - job.withdrawn_at) * 1000)
         job.resolve(completion)
 
-    def _do_idle_work(self, service: Service, work: IdleWork, request: CompletionRequest) -> None:
+    def _do_idle_work(self, service: Service, work: IdleWork) -> None:
         try:
-            work(service, request)
+            work.run(service)
         except Exception as error:  # noqa: BLE001 - logged
             self._log_once("idle work failed", error)
         with self._condition:
+            self._running_idle_work = None
             self._refresh_status(service)
 
     def _refresh_status(self, service: Service) -> None:

@@ -58,3 +58,27 @@ def test_nothing_is_read_beside_a_job_or_before_the_model_is_there(bench: Bench)
     assert bench.worker.clear_caches().result(30)
     bench.expect("clear", "")
     assert bench.service.events.empty()
+
+
+def test_a_well_finished_answer_is_looked_ahead_from_when_it_has_been_sent(bench: Bench) -> None:
+    bench.ready()
+    job = bench.submit("1")
+    bench.passes(3)
+    assert text(job) == "1"
+    assert bench.service.looked_ahead.empty()
+    bench.worker.continue_later(job)
+    request, completion = bench.service.looked_ahead.get(timeout=30)
+    assert (request.request_id, completion.items[0].text) == ("1", "1")
+    assert request.deadline.remaining_ms == float("inf")
+
+
+def test_how_long_the_model_went_on_after_a_cancel_is_known(bench: Bench) -> None:
+    bench.ready()
+    job = bench.submit("1")
+    bench.expect("complete", "1")
+    bench.worker.withdraw(job, "cancelled")
+    bench.passes(1)
+    bench.expect("cancelled", "1")
+    assert bench.worker.clear_caches().result(30)
+    (elapsed_ms,) = bench.worker.status().cancel_to_idle_ms
+    assert elapsed_ms >= 0

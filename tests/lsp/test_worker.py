@@ -14,7 +14,8 @@ import pytest
 from completion_server.config import GenerationSettings, ModelSettings, Settings
 from completion_server.document import Document, Position
 from completion_server.errors import ModelNotFoundError
-from completion_server.lsp.worker import CompletionWorker, Job, WorkerState
+from completion_server.lsp.job import Job
+from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.request import (
     CancellationToken,
     Completion,
@@ -34,6 +35,7 @@ class SteppedService:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.events: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self.looked_ahead: SimpleQueue[tuple[CompletionRequest, Completion]] = SimpleQueue()
         self.permits = threading.Semaphore(0)
         self.num_passes = 0
         self.outcome: Any = FinishReason.STOP
@@ -46,6 +48,9 @@ class SteppedService:
         self.events.put(("warm", request.request_id))
         assert request.deadline.remaining_ms == float("inf")
         self._run(request)
+
+    def look_ahead(self, request: CompletionRequest, completion: Completion) -> None:
+        self.looked_ahead.put((request, completion))
 
     def prefill(self, request: CompletionRequest) -> None:
         self.events.put(("prefill", request.request_id))

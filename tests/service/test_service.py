@@ -80,6 +80,9 @@ def make_service(
     return CompletionService(engine, prompts, settings or Settings()), prompts
 
 
+NO_LOOK_AHEAD = Settings(generation=GenerationSettings(look_ahead=False))
+
+
 def make_request(marked: str, **changes: object) -> CompletionRequest:
     document, position = parse_marked(marked)
     request = CompletionRequest(
@@ -154,12 +157,18 @@ def test_failures_are_never_cached(reason: FinishReason) -> None:
     assert engine.num_calls == 2
 
 
-def test_an_empty_answer_is_not_cached() -> None:
+def test_a_place_without_a_suggestion_is_asked_about_once_but_by_hand_again() -> None:
     engine = ScriptedEngine("  ")
     service, _ = make_service(engine)
-    assert service.complete(make_request("x = ˇ\n")).items == ()
-    service.complete(make_request("x = ˇ\n"))
+    for _ in range(2):
+        assert service.complete(make_request("x = ˇ\n")).items == ()
+        assert engine.num_calls == 1
+    service.complete(make_request("x = ˇ\n", trigger=TriggerKind.INVOKED))
     assert engine.num_calls == 2
+    engine.reason = FinishReason.DEADLINE  # says nothing about what there would have been
+    for _ in range(2):
+        service.complete(make_request("y = ˇ\n"))
+    assert engine.num_calls == 4
 
 
 def test_at_the_deadline_the_partial_is_cut_to_whole_words() -> None:
@@ -250,7 +259,7 @@ def test_clearing_caches_clears_both() -> None:
 
 def test_after_a_partial_answer_idle_work_finds_the_rest() -> None:
     engine = ScriptedEngine("foo(bar", reason=FinishReason.DEADLINE)
-    service, _ = make_service(engine)
+    service, _ = make_service(engine, NO_LOOK_AHEAD)
     assert [item.text for item in service.complete(make_request("x = ˇ\n")).items] == ["foo("]
     engine.texts, engine.reason = ["foo(bar, baz)"], FinishReason.STOP
     service.warm(make_request("x = ˇ\n"))
@@ -269,6 +278,38 @@ def test_what_was_written_so_far_is_the_next_draft(reason: FinishReason) -> None
     service.complete(make_request("x = foxˇ\n"))
     service.complete(make_request("y\nx = foˇ\n"))
     assert prompts.drafts == ["", "oo(bar, ba", "o(bar, ba", "", ""]
+
+
+def test_accepting_typing_to_the_end_and_enter_are_prepared_for() -> None:
+    engine = ScriptedEngine("foo(a):")
+    service, prompts = make_service(engine)
+    request = make_request("def ˇ\n\ny = 1\n")
+    shown = service.complete(request)
+    engine.texts = ["next"]
+    service.look_ahead(request, shown)
+    assert [(document.text, position) for document, position in prompts.places[1:]] == [
+        ("def foo(a):\n\ny = 1\n", Position(0, 11)),
+        ("def foo(a):\n    \n\ny = 1\n", Position(1, 4)),
+    ]
+    asked = engine.num_calls
+    assert [item.text for item in service.complete(make_request("def foˇ\n\ny = 1\n")).items] == ["o(a):"]
+    assert [item.text for item in service.complete(make_request("def foo(a):ˇ\n\ny = 1\n")).items] == ["next"]
+    after_enter = make_request("def foo(a):\n    ˇ\n\ny = 1\n")
+    assert [item.text for item in service.complete(after_enter).items] == ["next"]
+    service.look_ahead(request, shown)
+    assert engine.num_calls == asked
+
+
+def test_looking_ahead_ends_when_somebody_asks_and_can_be_switched_off() -> None:
+    engine = ScriptedEngine("foo")
+    service, _ = make_service(engine)
+    request = make_request("x = ˇ\n")
+    shown = service.complete(request)
+    request.cancellation.cancel()
+    service.look_ahead(request, shown)
+    quiet, _ = make_service(engine, NO_LOOK_AHEAD)
+    quiet.look_ahead(make_request("x = ˇ\n"), shown)
+    assert engine.num_calls == 1
 
 
 def test_an_opened_document_is_read_where_that_helps() -> None:

@@ -21,9 +21,9 @@ from pathlib import Path
 from completion_server.config import Settings
 from completion_server.errors import ModelNotFoundError
 from completion_server.logs import configure_logging
+from completion_server.lsp.job import ReportProgress
 from completion_server.lsp.server import leave, run_stdio, run_tcp
 from completion_server.lsp.stdio import parse_address
-from completion_server.lsp.worker import ReportProgress
 from completion_server.request import Completion, CompletionItem, CompletionRequest, FinishReason
 
 _PAUSE_SECONDS = 0.002
@@ -72,6 +72,9 @@ class FakeService:
             if "FOREVER" in request.document.lines[request.position.line]:
                 self._run_passes(request, until_deadline=False)
                 self._counts["warmsCancelled"] += request.cancellation.is_cancelled
+
+    def look_ahead(self, request: CompletionRequest, completion: Completion) -> None:
+        pass
 
     def prefill(self, request: CompletionRequest) -> None:
         with self._alone():

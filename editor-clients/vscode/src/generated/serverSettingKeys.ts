@@ -22,6 +22,7 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "generation.temperature",
   "generation.topK",
   "generation.topP",
+  "generation.lookAhead",
   "generation.seed",
   "context.maxPromptTokens",
   "context.maxSuffixTokens",
