@@ -90,6 +90,8 @@ class Prompt:
     stop_token_ids: frozenset[int] = frozenset()
     draft_token_ids: tuple[int, ...] = ()
     """A guess at what follows ``token_ids``, healing path included; only ever costs or saves time."""
+    lookup_token_ids: tuple[int, ...] = ()
+    """Text at hand that is not in ``token_ids``; what the model writes may be a copy of a part of it."""
     num_prefix_tokens: int = 0
     num_suffix_tokens: int = 0
 

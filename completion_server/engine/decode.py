@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from completion_server.engine.lookup import Lookup
 from completion_server.engine.prefix_cache import CachedSequence
 from completion_server.engine.sampling import SampledToken, Sampler
 from completion_server.model import Logits
@@ -113,9 +114,16 @@ class Draft:
 
 
 def decode(
-    sequence: CachedSequence, first: SampledToken, sampler: Sampler, max_new_tokens: int, draft: Draft
+    sequence: CachedSequence,
+    first: SampledToken,
+    sampler: Sampler,
+    max_new_tokens: int,
+    draft: Draft,
+    lookup: Lookup | None = None,
 ) -> Iterator[SampledToken]:
     """Yield ``first``, then one token or several per forward pass, up to ``max_new_tokens`` in all.
+
+    Guesses come from ``draft``, and where it has none from ``lookup``.
 
     A token is fed only when the next one is asked for. However the generator is left, ``sequence`` ends with the
     last token but one that was yielded, or before.
@@ -128,18 +136,32 @@ def decode(
             room = min(max_new_tokens - count, sequence.room)
             if room <= 0:
                 return
-            guess = draft.after(token, count - 1, min(room, sequence.room) - 1)
+            limit = min(room, sequence.room) - 1
+            guess = draft.after(token, count - 1, limit)
+            is_looked_up = False
+            if lookup is not None:
+                lookup.append(token.token_id)
+                if not guess:
+                    guess = lookup.propose(limit)
+                    is_looked_up = bool(guess)
             logits = sequence.feed([token.token_id, *guess], len(guess) + 1)
             draft.num_passes += 1
             draft.num_proposed += len(guess)
+            num_accepted_before = draft.num_accepted
             token = sampler.sample(logits[0])
             for index, guessed in enumerate(guess):
                 if guessed != token.token_id:
                     break
                 draft.num_accepted += 1
+                if lookup is not None:
+                    lookup.append(guessed)
                 yield token
                 count += 1
                 token = sampler.sample(logits[index + 1])
+            if lookup is not None:
+                lookup.gauge.learn_pass(len(guess) + 1, sequence.last_pass_ms)
+                if is_looked_up:
+                    lookup.gauge.learn_outcome(draft.num_accepted - num_accepted_before)
             sequence.truncate(start + count)
     finally:
         sequence.truncate(min(sequence.num_tokens, start + count))

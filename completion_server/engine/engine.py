@@ -14,6 +14,7 @@ from typing import Protocol
 from completion_server.config import Settings
 from completion_server.engine.decode import ChunkSizer, Draft, Limits, decode, prefill
 from completion_server.engine.healing import HealedStart, choose_start, healing_or_none
+from completion_server.engine.lookup import Lookup, LookupGauge
 from completion_server.engine.prefix_cache import CachedSequence, PrefixCache
 from completion_server.engine.sampling import SampledToken, Sampler, best_tokens, scored
 from completion_server.engine.stopping import StopAt, StopRule, find_stop
@@ -101,6 +102,7 @@ class Engine:
         self._prefix_cache = PrefixCache(model, settings.cache.prefix_cache_mb * _MIB)
         self._sizer = ChunkSizer(settings.latency.prefill_chunk_ms)
         self._totals = Totals()
+        self._lookup_gauge = LookupGauge()
 
     @property
     def model(self) -> CausalLM:
@@ -178,6 +180,11 @@ class Engine:
         reason = generations[0].finish_reason if generations else FinishReason.STOP
         return GenerationResult(tuple(generations), reason, stats)
 
+    def new_lookup(self, prompt: Prompt, num_path_tokens: int) -> Lookup:
+        """Drafts for a generation that leaves the healing path after ``num_path_tokens``."""
+        path = healing_or_none(prompt.healing).path_token_ids[:num_path_tokens]
+        return Lookup(prompt.lookup_token_ids, (*prompt.token_ids, *path), self._lookup_gauge)
+
     def new_detokenizer(self, skipped: bytes) -> Detokenizer:
         return self._new_detokenizer(skipped)
 
@@ -246,7 +253,8 @@ class _Run:
         stop: StopAt | None = None
         reason = FinishReason.LENGTH
         draft = Draft(self._draft_after(start))
-        for token in decode(sequence, first, self._sampler, self._sampling.max_new_tokens, draft):
+        lookup = self._engine.new_lookup(self._prompt, start.step.num_path_tokens)
+        for token in decode(sequence, first, self._sampler, self._sampling.max_new_tokens, draft, lookup):
             self._stats.num_generated_tokens += 1
             if token.token_id in self._prompt.stop_token_ids:
                 reason = FinishReason.STOP

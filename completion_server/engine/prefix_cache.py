@@ -27,6 +27,7 @@ class CachedSequence:
         self._model = model
         self._kv_cache: KVCache = model.new_kv_cache()
         self._token_ids: list[int] = []
+        self.last_pass_ms = 0.0
         self.longest_pass_ms = 0.0
         """Longest forward pass since ``acquire``: what a deadline or a cancel may have had to wait for."""
         self.num_passes = 0
@@ -62,7 +63,8 @@ class CachedSequence:
         """One forward pass: append ``token_ids``; logits (num_logits, V) after the last of them."""
         began = time.perf_counter()
         logits = self._model.forward(token_ids, self._kv_cache, num_logits)
-        self.longest_pass_ms = max(self.longest_pass_ms, (time.perf_counter() - began) * 1000)
+        self.last_pass_ms = (time.perf_counter() - began) * 1000
+        self.longest_pass_ms = max(self.longest_pass_ms, self.last_pass_ms)
         self._token_ids.extend(token_ids)
         self.num_passes += 1
         self.num_fed_tokens += len(token_ids)

@@ -24,6 +24,7 @@ from completion_server.tokenizer import Tokenizer
 
 _NUM_SENTINELS = 8  # generous: start, three sentinels, separators
 _MIN_PREFIX_TOKENS = 16
+_LOOKUP_TOKENS = 256
 _DOCUMENT_STARTS = ("<|endoftext|>", "<|end_of_text|>", "<s>")
 
 
@@ -86,12 +87,15 @@ class PromptBuilder:
                 f"{max_new_tokens} new tokens leave no room for a prompt in a context of {self._max_context}:"
                 " lower generation.automaticMaxTokens or invokedMaxTokens"
             )
-        suffix_budget = min(settings.context.max_suffix_tokens, budget // 2) if self._format.orders else 0
-        suffix = suffix_window(document, position, suffix_budget, encode)
+        has_suffix = bool(self._format.orders)
+        suffix_budget = min(settings.context.max_suffix_tokens, budget // 2) if has_suffix else 0
+        # A model that cannot be shown what follows the cursor may still write it.
+        suffix = suffix_window(document, position, suffix_budget or _LOOKUP_TOKENS, encode)
         # The suffix's budget and not its length is taken off, so that the prefix window does not move with it.
         prefix = prefix_window(document, position, budget - suffix_budget, encode)
         healed = heal_prefix(prefix.text, prefix.token_ids, self._tokenizer)
-        fim = layout(self._format, self._order, healed.token_ids, suffix.token_ids, self._fim_tokens)
+        shown_suffix = suffix.token_ids if has_suffix else ()
+        fim = layout(self._format, self._order, healed.token_ids, shown_suffix, self._fim_tokens)
         token_ids = fim.token_ids
         if not token_ids or (prefix.is_at_edge and not self._format.orders and not self._fim_tokens.start):
             token_ids = (self._document_start(), *token_ids)
@@ -100,8 +104,9 @@ class PromptBuilder:
             healed.healing,
             self._stop_token_ids,
             tuple(encode(healed.removed.decode("utf-8", "replace") + draft)) if draft else (),
+            lookup_token_ids=() if has_suffix else tuple(suffix.token_ids),
             num_prefix_tokens=len(healed.token_ids),
-            num_suffix_tokens=len(suffix.token_ids),
+            num_suffix_tokens=len(shown_suffix),
         )
 
     def _document_start(self) -> int:
