@@ -110,6 +110,14 @@ class GenerationSettings(Struct, frozen=True, rename="camel", kw_only=True):
             description="While idle, prepare what follows a suggestion, so that accepting it shows more at once."
         ),
     ] = True
+    max_cpu_percent: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Most of all cores that suggestions may use over half a minute; above it, by hand only.",
+        ),
+    ] = 100
     seed: Annotated[int | None, Meta(description="Makes sampling repeatable.")] = None
 
 

@@ -6,10 +6,12 @@ Knows no LSP and no tensors; the engine and the prompt builder are handed in.
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from completion_server.completion_cache import CompletionCache
 from completion_server.config import Settings
+from completion_server.cpu_budget import CpuBudget
 from completion_server.document import Document, Position
 from completion_server.engine.stopping import (
     BlankLine,
@@ -87,6 +89,7 @@ class CompletionService:
         self._prompts = prompts
         self._settings = settings
         self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
+        self._cpu_budget = _cpu_budget(settings)
 
     def complete(self, request: CompletionRequest) -> Completion:
         """The answer to ``request``, within its deadline plus one forward pass; empty rather than wrong."""
@@ -105,6 +108,9 @@ class CompletionService:
         if cached is not None:
             trace.note(from_completion_cache=True)
             return _answer(request, cached, FinishReason.STOP, trace)
+        if request.trigger is TriggerKind.AUTOMATIC and not self._cpu_budget.is_left():
+            trace.note(reason="the CPU budget is used up")
+            return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("prompt"):
             sampling = self._sampling(request.trigger)
             draft = self._completion_cache.lookup_draft(document, position)
@@ -165,7 +171,8 @@ class CompletionService:
         """
         num_chars = sum(map(len, request.document.lines))
         if (
-            not self._prompts.starts_with_prefix
+            not self._cpu_budget.is_left()
+            or not self._prompts.starts_with_prefix
             or num_chars > _CHARS_PER_TOKEN * self._settings.context.max_prompt_tokens
         ):
             return
@@ -179,6 +186,7 @@ class CompletionService:
             self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         if settings.generation != self._settings.generation:
             self._completion_cache.clear()
+            self._cpu_budget = _cpu_budget(settings)
         self._settings = settings
         self._engine.apply_settings(settings)
 
@@ -204,6 +212,10 @@ class CompletionService:
             seed=generation.seed,
             max_new_tokens=generation.invoked_max_tokens if is_invoked else generation.automatic_max_tokens,
         )
+
+
+def _cpu_budget(settings: Settings) -> CpuBudget:
+    return CpuBudget(settings.generation.max_cpu_percent, os.cpu_count() or 1)
 
 
 def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:

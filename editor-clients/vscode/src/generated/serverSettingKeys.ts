@@ -23,6 +23,7 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "generation.topK",
   "generation.topP",
   "generation.lookAhead",
+  "generation.maxCpuPercent",
   "generation.seed",
   "context.maxPromptTokens",
   "context.maxSuffixTokens",
