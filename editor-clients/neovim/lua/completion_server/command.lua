@@ -1,22 +1,25 @@
 --- :CompletionServer status | pause | resume | restart | log | explain
 
+local log = require('completion_server.log')
+
 local M = {}
+
+local MAX_HEIGHT = 20
 
 ---@param title string
 ---@param values table
 local function show(title, values)
   local names = vim.tbl_keys(values)
   table.sort(names)
-  local chunks = { { title .. '\n', 'Title' } }
+  local lines = { title, '' }
   for _, name in ipairs(names) do
     local value = values[name]
     if value ~= vim.NIL and value ~= '' then
       value = type(value) == 'table' and vim.inspect(value, { newline = ' ', indent = '' }) or tostring(value)
-      chunks[#chunks + 1] = { ('%s: '):format(name), 'Identifier' }
-      chunks[#chunks + 1] = { value .. '\n' }
+      lines[#lines + 1] = ('%s: %s'):format(name, (value:gsub('\n', ' ')))
     end
   end
-  vim.api.nvim_echo(chunks, true, {})
+  log.show(lines, math.min(#lines, MAX_HEIGHT))
 end
 
 ---@param name string
@@ -24,14 +27,14 @@ end
 ---@param on_result fun(result: table)
 local function execute(name, argument, on_result)
   if not require('completion_server.server').execute(name, argument, on_result) then
-    vim.notify('completion_server: the server is not running; see :checkhealth completion_server')
+    log.notify('completion_server: not running, see :checkhealth completion_server', log.WARNING)
   end
 end
 
 ---@param result table
 local function take_status(result)
   require('completion_server.status').take(result)
-  vim.api.nvim_echo({ { ('completion server: %s %s'):format(result.state, result.message or '') } }, false, {})
+  log.notify('completion_server: ' .. result.state)
 end
 
 ---@type table<string, fun()>
@@ -39,7 +42,7 @@ local actions = {
   status = function()
     execute('status', nil, function(result)
       require('completion_server.status').take(result)
-      show('completion server', result)
+      show('Completion server (q closes):', result)
     end)
   end,
   pause = function()
@@ -53,11 +56,11 @@ local actions = {
     require('completion_server.server').restart()
   end,
   log = function()
-    require('completion_server.log').open()
+    log.open()
   end,
   explain = function()
     execute('explain', { uri = vim.uri_from_bufnr(0) }, function(result)
-      show('the last request for this file', result)
+      show('The last request for this file (q closes):', result)
     end)
   end,
 }
@@ -68,7 +71,7 @@ function M.run(name)
   if action then
     action()
   else
-    vim.notify(('completion_server: there is no %q; try one of %s'):format(name, table.concat(M.names(), ', ')))
+    log.notify(('no %q: see :help :CompletionServer'):format(name), log.WARNING)
   end
 end
 

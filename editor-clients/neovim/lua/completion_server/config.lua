@@ -1,5 +1,7 @@
 --- What a user can set: one table of defaults, merged once by `setup`.
 
+local log = require('completion_server.log')
+
 local M = {}
 
 ---@class completion_server.Keymaps Insert mode keys; false leaves a key alone.
@@ -12,12 +14,12 @@ local M = {}
 
 ---@class completion_server.Config
 ---@field cmd? string[]|false The server's command; false: the workspace's .venv, then PATH.
----@field workspace_server? boolean Whether the workspace's .venv may have the server; Neovim asks before the first use.
+---@field workspace_server? boolean Whether the workspace's .venv may have it; Neovim asks before the first use.
 ---@field filetypes? string[]|false Only these file types; false: all.
 ---@field root_markers? string[] Files that mark the root of a workspace.
 ---@field settings? table The server's settings, as in its README: { model = { name = '...' } }.
 ---@field client? 'auto'|'native'|'own' native: vim.lsp.inline_completion; auto: native from Neovim 0.12 on.
----@field automatic? boolean Whether typing asks for a suggestion; if not, only the `next` key does (own client).
+---@field automatic? boolean Whether typing asks; if not, only the keys of next and previous do (own client).
 ---@field keymaps? completion_server.Keymaps
 
 ---@type completion_server.Config
@@ -48,7 +50,7 @@ function M.merge(options)
   options = options or {}
   for name in pairs(options) do
     if M.defaults[name] == nil then
-      vim.notify(('completion_server: there is no option %q'):format(name), vim.log.levels.WARN)
+      log.notify(('completion_server: there is no option %q'):format(name), log.WARNING)
     end
   end
   M.options = vim.tbl_deep_extend('force', vim.deepcopy(M.defaults), options)

@@ -28,6 +28,20 @@ function M.run_earlier(key)
   earlier[key].callback()
 end
 
+--- The keys that an expression mapping gives: a callback may give nothing, an expression a number.
+---@param mapping table
+---@return string
+local function eval(mapping)
+  local result
+  if mapping.callback then
+    result = mapping.callback()
+  else
+    result = vim.api.nvim_eval(mapping.rhs)
+  end
+  local keys = result and tostring(result) or ''
+  return mapping.replace_keycodes == 1 and raw(keys) or keys
+end
+
 --- What to type instead for a key that had a mapping.
 ---@param key string
 ---@return string
@@ -38,8 +52,7 @@ local function earlier_keys(key)
   end
   local keys = mapping.rhs
   if mapping.expr == 1 then
-    keys = mapping.callback and mapping.callback() or vim.api.nvim_eval(mapping.rhs)
-    keys = mapping.replace_keycodes == 1 and raw(keys or '') or keys or ''
+    keys = eval(mapping)
   elseif mapping.callback then
     return raw(('<Cmd>lua require("completion_server.keymaps").run_earlier(%q)<CR>'):format(key:gsub('<', '<lt>')))
   else
@@ -70,7 +83,11 @@ local function map(key, action, is_conditional)
   end
   remember(key)
   vim.keymap.set('i', key, function()
-    if is_conditional and not require('completion_server').is_visible() then
+    local completion = require('completion_server')
+    if is_conditional and not completion.is_visible() then
+      if action == 'dismiss' then
+        completion.dismiss() -- there may be a request under way
+      end
       return earlier_keys(key)
     end
     local breaks_undo = vim.startswith(action, 'accept')

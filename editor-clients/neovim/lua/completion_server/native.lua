@@ -5,6 +5,7 @@ local suggestion = require('completion_server.suggestion')
 
 local M = {}
 
+local METHOD = 'textDocument/inlineCompletion'
 local NAMESPACE = vim.api.nvim_create_namespace('nvim.lsp.inline_completion')
 
 ---@param _client vim.lsp.Client
@@ -76,9 +77,17 @@ function M.cycle(step)
   vim.lsp.inline_completion.select({ count = step })
 end
 
---- Neovim has no dismiss; switching off and on again forgets the suggestion until the next key.
+--- Neovim has no dismiss; switching off and on again forgets the suggestion until the next key. The request under
+--- way has to be cancelled as well: its reply would be shown.
 function M.dismiss()
   local bufnr = vim.api.nvim_get_current_buf()
+  for _, client in ipairs(vim.lsp.get_clients({ bufnr = bufnr, method = METHOD })) do
+    for id, request in pairs(client.requests) do
+      if request.type == 'pending' and request.bufnr == bufnr and request.method == METHOD then
+        client:cancel_request(id)
+      end
+    end
+  end
   vim.lsp.inline_completion.enable(false, { bufnr = bufnr })
   vim.lsp.inline_completion.enable(true, { bufnr = bufnr })
 end

@@ -1,6 +1,7 @@
 --- Finds the server, starts one for all buffers, and talks to it.
 
 local config = require('completion_server.config')
+local log = require('completion_server.log')
 local lsp_client = require('completion_server.client')
 
 local M = {}
@@ -9,12 +10,11 @@ M.NAME = 'completion_server'
 
 local EXECUTABLE = 'completion-server'
 local STOP_TIMEOUT_MS = 3000
-local NOT_FOUND = table.concat({
-  'completion_server: the program `completion-server` was not found, so there are no suggestions.',
-  'Install it (see :help completion_server-install), or set `cmd` in setup(); then: :CompletionServer restart',
-}, '\n')
+local NOT_FOUND = 'completion-server not found: see :checkhealth completion_server'
 
----@type table<string, boolean> Executables of workspaces: whether the user trusts them.
+local CAN_TRUST_FOLDERS = vim.fn.has('nvim-0.11') == 1
+
+---@type table<string, boolean> Virtual environments of workspaces: whether the user trusts them.
 local trusted = {}
 
 ---@return vim.lsp.Client?
@@ -26,14 +26,16 @@ function M.client()
   end
 end
 
---- Whether a file of the workspace may be run; Neovim asks once and remembers (see :help :trust).
+--- Whether the programs of a folder may be run; Neovim asks once and remembers (see :help :trust). It can trust a
+--- folder from 0.11 on, before that only a file.
+---@param folder string
 ---@param path string
 ---@return boolean
-local function is_trusted(path)
-  if trusted[path] == nil then
-    trusted[path] = vim.secure.read(path) ~= nil
+local function is_trusted(folder, path)
+  if trusted[folder] == nil then
+    trusted[folder] = vim.secure.read(CAN_TRUST_FOLDERS and folder or path) ~= nil
   end
-  return trusted[path]
+  return trusted[folder]
 end
 
 --- The command that starts the server for a workspace, and where it was found.
@@ -46,9 +48,10 @@ function M.find_command(root)
     return options.cmd, 'the option `cmd`'
   end
   if root and options.workspace_server then
-    local folder = vim.fn.has('win32') == 1 and 'Scripts' or 'bin'
-    local path = vim.fn.exepath(table.concat({ root, '.venv', folder, EXECUTABLE }, '/'))
-    if path ~= '' and is_trusted(path) then
+    local venv = root .. '/.venv'
+    local programs = vim.fn.has('win32') == 1 and 'Scripts' or 'bin'
+    local path = vim.fn.exepath(table.concat({ venv, programs, EXECUTABLE }, '/'))
+    if path ~= '' and is_trusted(venv, path) then
       return { path, 'serve' }, 'the workspace'
     end
   end
@@ -87,7 +90,10 @@ local function client_config(root)
     root_dir = root,
     capabilities = capabilities,
     settings = { completionServer = next(config.options.settings) and config.options.settings or nil },
-    handlers = { ['window/logMessage'] = require('completion_server.log').on_message },
+    handlers = {
+      ['window/logMessage'] = log.on_log_message,
+      ['window/showMessage'] = log.on_show_message,
+    },
     -- One process holds the model for all workspaces.
     reuse_client = function(client)
       return client.name == M.NAME and not client:is_stopped()
@@ -105,7 +111,7 @@ function M.attach(bufnr)
   local running = M.client()
   local command = running and running.config.cmd or M.find_command(root)
   if not command then
-    vim.notify_once(NOT_FOUND, vim.log.levels.WARN)
+    log.notify_once(NOT_FOUND, log.WARNING)
     return
   end
   local options = client_config(root)
@@ -125,7 +131,7 @@ local function enable_native()
     if root and (M.client() or M.find_command(root)) then
       on_root(root)
     elseif root then
-      vim.notify_once(NOT_FOUND, vim.log.levels.WARN)
+      log.notify_once(NOT_FOUND, log.WARNING)
     end
   end
   options.name = nil
@@ -200,13 +206,14 @@ function M.execute(name, argument, on_result)
     return false
   end
   local params = { command = 'completionServer.' .. name, arguments = argument and { argument } or nil }
+  local bufnr = vim.api.nvim_get_current_buf() -- not 0: its changes that wait to be sent go out before
   local was_sent = lsp_client.request(client, 'workspace/executeCommand', params, function(err, result)
     if err then
-      vim.notify(('completion_server: %s: %s'):format(name, err.message), vim.log.levels.WARN)
+      log.notify(('completion_server: %s: %s'):format(name, err.message), log.WARNING)
     else
       on_result(result or {})
     end
-  end, 0)
+  end, bufnr)
   return was_sent
 end
 
