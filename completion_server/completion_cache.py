@@ -6,6 +6,7 @@ and positions; knows nothing of models.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass
 
@@ -35,11 +36,15 @@ class _Entry:
 
 
 class CompletionCache:
-    """Up to ``max_entries`` places and what was suggested there."""
+    """Up to ``max_entries`` places and what was suggested there.
+
+    The model thread writes, the event loop looks answers up as well; drafts are the model thread's alone.
+    """
 
     def __init__(self, max_entries: int) -> None:
         self._entries: LRUCache[_Place, _Entry] = LRUCache(max(max_entries, 1))
         self._is_off = max_entries == 0
+        self._lock = threading.Lock()
         self._nothing: LRUCache[_Place, bool] = LRUCache(max(max_entries, 1))
         self._recent: dict[str, deque[_Entry]] = {}
         self._drafts: dict[str, deque[_Entry]] = {}
@@ -50,25 +55,32 @@ class CompletionCache:
             return
         place = _place(document, position)
         entry = _Entry(place, texts)
-        self._entries[place] = entry
-        _remember(self._recent, entry)
+        with self._lock:
+            self._entries[place] = entry
+            _remember(self._recent, entry)
 
     def store_nothing(self, document: Document, position: Position) -> None:
         """Remember that the model, asked in full, had nothing to suggest here."""
         if not self._is_off:
-            self._nothing[_place(document, position)] = True
+            place = _place(document, position)
+            with self._lock:
+                self._nothing[place] = True
 
     def holds_nothing(self, document: Document, position: Position) -> bool:
         """Whether it is known that there is nothing to suggest at this very place."""
-        return _place(document, position) in self._nothing
+        place = _place(document, position)
+        with self._lock:
+            return place in self._nothing
 
     def lookup(self, document: Document, position: Position, num_items: int) -> tuple[str, ...] | None:
         """Texts for this very place, or what is left of a recent suggestion that the user is typing along."""
         place = _place(document, position)
-        entry: _Entry | None = self._entries.get(place)
+        with self._lock:
+            entry: _Entry | None = self._entries.get(place)
+            recent = tuple(self._recent.get(document.uri, ()))
         if entry is not None and len(entry.texts) >= num_items:
             return entry.texts[:num_items]
-        typed_along = (_type_through(recent, place) for recent in self._recent.get(document.uri, ()))
+        typed_along = (_type_through(earlier, place) for earlier in recent)
         return next((texts for texts in typed_along if texts is not None), None)
 
     def store_draft(self, document: Document, position: Position, text: str) -> None:
@@ -91,13 +103,15 @@ class CompletionCache:
 
     def forget(self, uri: str) -> None:
         """Drop what belongs to a closed document."""
-        self._recent.pop(uri, None)
+        with self._lock:
+            self._recent.pop(uri, None)
         self._drafts.pop(uri, None)
 
     def clear(self) -> None:
-        self._entries.clear()
-        self._nothing.clear()
-        self._recent.clear()
+        with self._lock:
+            self._entries.clear()
+            self._nothing.clear()
+            self._recent.clear()
         self._drafts.clear()
 
 

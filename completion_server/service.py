@@ -91,6 +91,18 @@ class CompletionService:
         self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         self._cpu_budget = _cpu_budget(settings)
 
+    def recall(self, request: CompletionRequest) -> Completion | None:
+        """The answer to ``request`` if it is known already; may be called from any thread, and takes no time."""
+        trace = RequestTrace(request.request_id, request.arrived_at)
+        document, position = _with_selection(request)
+        trigger = decide_trigger(document, position, request.trigger)
+        trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
+        if trigger.mode is CompletionMode.NONE:
+            return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
+        with trace.stage("completion_cache"):
+            known = self._lookup(request, document, position)
+        return None if known is None else _answer_from_cache(request, known, trace)
+
     def complete(self, request: CompletionRequest) -> Completion:
         """The answer to ``request``, within its deadline plus one forward pass; empty rather than wrong."""
         trace = RequestTrace(request.request_id, request.arrived_at)
@@ -102,12 +114,9 @@ class CompletionService:
         if trigger.mode is CompletionMode.NONE:
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("completion_cache"):
-            cached = self._completion_cache.lookup(document, position, request.max_items)
-            if cached is None and self._is_known_to_be_nothing(request, document, position):
-                cached = ()
-        if cached is not None:
-            trace.note(from_completion_cache=True)
-            return _answer(request, cached, FinishReason.STOP, trace)
+            known = self._lookup(request, document, position)
+        if known is not None:
+            return _answer_from_cache(request, known, trace)
         if request.trigger is TriggerKind.AUTOMATIC and not self._cpu_budget.is_left():
             trace.note(reason="the CPU budget is used up")
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
@@ -197,10 +206,15 @@ class CompletionService:
     def status(self) -> dict[str, object]:
         return self._engine.status()
 
-    def _is_known_to_be_nothing(self, request: CompletionRequest, document: Document, position: Position) -> bool:
-        """By hand the model is always asked; a place where it had nothing before needs no second question."""
-        is_automatic = request.trigger is TriggerKind.AUTOMATIC
-        return is_automatic and self._completion_cache.holds_nothing(document, position)
+    def _lookup(
+        self, request: CompletionRequest, document: Document, position: Position
+    ) -> tuple[str, ...] | None:
+        """Texts that are known for this place; none of them where it is known that there are none."""
+        known = self._completion_cache.lookup(document, position, request.max_items)
+        # By hand the model is always asked; by itself nobody asks twice where it had nothing.
+        if known is None and request.trigger is TriggerKind.AUTOMATIC:
+            return () if self._completion_cache.holds_nothing(document, position) else None
+        return known
 
     def _sampling(self, kind: TriggerKind) -> SamplingParams:
         generation = self._settings.generation
@@ -266,6 +280,11 @@ def _process(
 
 def _is_cut_short(generation: Generation) -> bool:
     return generation.finish_reason in _CUT_SHORT
+
+
+def _answer_from_cache(request: CompletionRequest, texts: tuple[str, ...], trace: RequestTrace) -> Completion:
+    trace.note(from_completion_cache=True)
+    return _answer(request, texts, FinishReason.STOP, trace)
 
 
 def _answer(

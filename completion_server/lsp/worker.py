@@ -100,8 +100,12 @@ class CompletionWorker:
             self._condition.notify_all()
 
     def submit(self, request: CompletionRequest) -> Job:
-        """Queue a request; one for the same document that waits or runs is answered with nothing at once."""
+        """Queue a request; one for the same document that waits or runs is answered with nothing at once.
+
+        What is known already is answered here and now: it need not wait for the forward pass that runs.
+        """
         job = Job(request)
+        known = self._recall(request)
         with self._condition:
             if self._state is not WorkerState.READY:
                 is_early = self._state is WorkerState.NOT_STARTED
@@ -109,10 +113,22 @@ class CompletionWorker:
                 job.resolve(Completion.empty(FinishReason.SKIPPED, {"reason": reason}))
                 return job
             self._withdraw_document(job.uri, "superseded by a newer request")
+            if known is not None:
+                job.follow_up = following(request, known)
+                job.resolve(known)
+                return job
             self._pending[job.uri] = job
             self._stop_idle_work()
             self._condition.notify_all()
         return job
+
+    def _recall(self, request: CompletionRequest) -> Completion | None:
+        service = self._service
+        try:
+            return None if service is None else service.recall(request)
+        except Exception as error:  # noqa: BLE001 - logged; the model thread answers then
+            self._log_once("looking up a known answer failed", error)
+            return None
 
     def withdraw(self, job: Job, reason: str) -> None:
         """Give up one job: it does not start any more, or ends after the forward pass that runs now."""

@@ -51,7 +51,9 @@ def suffix_window(document: Document, position: Position, max_tokens: int, encod
         num_chars += len(document.lines[end])
         end += 1
     is_at_edge = end == len(document.lines)
-    anchored = end - end % _SUFFIX_BLOCK_LINES
+    # Counted from the end of the document: what is typed before the suffix moves no line of it.
+    num_lines_after = len(document.lines) - end
+    anchored = end - -num_lines_after % _SUFFIX_BLOCK_LINES
     if not is_at_edge and anchored > position.line:
         end = anchored
     text = document.text_after(position, end)[:max_chars]

@@ -39,6 +39,7 @@ class SteppedService:
         self.permits = threading.Semaphore(0)
         self.num_passes = 0
         self.outcome: Any = FinishReason.STOP
+        self.known: Completion | Exception | None = None
 
     def complete(self, request: CompletionRequest) -> Completion:
         self.events.put(("complete", request.request_id))
@@ -48,6 +49,11 @@ class SteppedService:
         self.events.put(("warm", request.request_id))
         assert request.deadline.remaining_ms == float("inf")
         self._run(request)
+
+    def recall(self, request: CompletionRequest) -> Completion | None:
+        if isinstance(self.known, Exception):
+            raise self.known
+        return self.known
 
     def look_ahead(self, request: CompletionRequest, completion: Completion) -> None:
         self.looked_ahead.put((request, completion))
@@ -405,3 +411,28 @@ def test_jobs_from_many_threads_are_each_resolved_once(bench: Bench) -> None:
     for _ in range(400):
         job = jobs.get(timeout=GUARD_SECONDS)
         assert text(job) in ("", job.request.request_id)
+
+
+def test_a_known_answer_does_not_wait_for_the_pass_that_runs(bench: Bench) -> None:
+    bench.ready()
+    running = bench.submit("1")
+    bench.expect("complete", "1")
+    item = CompletionItem("known", Position(0, 0), Position(0, 0))
+    bench.service.known = Completion((item,), FinishReason.STOP)
+    other = bench.submit("2", uri="b")
+    assert other.future.result(0).items[0].text == "known"
+    assert not running.future.done()
+    newer = bench.submit("3")  # for the same document: the older one is of no use any more
+    assert newer.future.result(0).items[0].text == "known"
+    assert running.future.result(0).finish_reason is FinishReason.CANCELLED
+
+
+def test_an_error_while_recalling_leaves_the_question_to_the_model(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.ready()
+    bench.service.known = RuntimeError("broken cache")
+    job = bench.submit("1")
+    bench.passes(3)
+    assert text(job) == "1"
+    assert "looking up a known answer failed" in caplog.text

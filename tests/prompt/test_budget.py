@@ -59,6 +59,16 @@ def test_the_end_of_the_suffix_stays_while_a_line_grows() -> None:
     assert len(ends) == 1
 
 
+def test_the_suffix_stays_while_lines_are_typed() -> None:
+    """A line end typed at the cursor moves every line below it and changes none of them."""
+    below = [f"value_{number} = compute({number})" for number in range(200)]
+    windows = set()
+    for num_typed in range(40):
+        document = document_of(["x = 1"] * 50 + ["y = 2"] * num_typed + [""] + below)
+        windows.add(suffix_window(document, Position(50 + num_typed, 0), 400, ENCODE).text)
+    assert len(windows) == 1
+
+
 def test_one_endless_line_is_cut_at_an_anchored_place() -> None:
     starts = set()
     for length in range(100_000, 100_050):

@@ -280,6 +280,22 @@ def test_what_was_written_so_far_is_the_next_draft(reason: FinishReason) -> None
     assert prompts.drafts == ["", "oo(bar, ba", "o(bar, ba", "", ""]
 
 
+def test_what_is_known_is_recalled_without_the_model() -> None:
+    engine = ScriptedEngine("foo(a)")
+    service, _ = make_service(engine)
+    assert service.recall(make_request("x = ˇ\n")) is None
+    service.complete(make_request("x = ˇ\n"))
+    for marked, expected in (("x = ˇ\n", "foo(a)"), ("x = foˇ\n", "o(a)")):
+        known = service.recall(make_request(marked))
+        assert known is not None
+        assert [item.text for item in known.items] == [expected]
+        assert known.trace["from_completion_cache"]
+    skipped = service.recall(make_request("xˇx\n"))
+    assert skipped is not None
+    assert skipped.finish_reason is FinishReason.SKIPPED
+    assert engine.num_calls == 1
+
+
 def test_accepting_typing_to_the_end_and_enter_are_prepared_for() -> None:
     engine = ScriptedEngine("foo(a):")
     service, prompts = make_service(engine)

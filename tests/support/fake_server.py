@@ -73,6 +73,9 @@ class FakeService:
                 self._run_passes(request, until_deadline=False)
                 self._counts["warmsCancelled"] += request.cancellation.is_cancelled
 
+    def recall(self, request: CompletionRequest) -> Completion | None:
+        return None
+
     def look_ahead(self, request: CompletionRequest, completion: Completion) -> None:
         pass
 
