@@ -8,9 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from completion_server.config import Settings
 from completion_server.service import CompletionService
+
+if TYPE_CHECKING:
+    from completion_server.catalog.resolve import ResolvedModel
 
 Progress = Callable[[str, float | None], None]
 
@@ -23,18 +27,31 @@ def build_service(settings: Settings, progress: Progress, *, allow_fetch: bool =
     ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. Raises
     ModelError with what to do about it.
     """
+    resolved = resolve(settings, progress, allow_fetch=allow_fetch)
+    return build_service_from_directory(
+        resolved.path, settings, cache_dir_of(settings), progress, resolved.fim_format
+    )
+
+
+def resolve(settings: Settings, progress: Progress, *, allow_fetch: bool = True) -> ResolvedModel:
+    """The directory of the model that ``settings`` name, fetched first if need be. Raises ModelError."""
     from completion_server.catalog.resolve import FetchPolicy, resolve_model
-    from completion_server.catalog.store import default_cache_dir
 
     model_settings = settings.model
-    cache_dir = Path(model_settings.cache_dir).expanduser() if model_settings.cache_dir else default_cache_dir()
 
     def report(stage: str, done: int, total: int | None) -> None:
         progress(stage, done / total if total else None)
 
     policy = FetchPolicy(model_settings.offline, allow_fetch)
-    resolved = resolve_model(model_settings.name, cache_dir, policy, report)
-    return build_service_from_directory(resolved.path, settings, cache_dir, progress, resolved.fim_format)
+    return resolve_model(model_settings.name, cache_dir_of(settings), policy, report)
+
+
+def cache_dir_of(settings: Settings) -> Path:
+    """Where models, and what is made of them, are kept."""
+    from completion_server.catalog.store import default_cache_dir
+
+    cache_dir = settings.model.cache_dir
+    return Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
 
 
 def build_service_from_directory(

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from completion_server import __version__
+from completion_server.cli import bench_replay_option as replay_option
 from completion_server.cli.option import (
     CommonOptions,
     JsonOption,
@@ -227,6 +228,72 @@ def bench_latency(  # noqa: PLR0913 - one parameter per option
     _use_log_level(log_level)
     task = bench_command.LatencyTask(lines, chars, pace_ms)
     bench_command.run_latency(CommonOptions(model, offline, threads), task, as_json=as_json)
+
+
+@bench_app.command("replay")
+def bench_replay(  # noqa: PLR0913 - one parameter per option
+    peers: replay_option.PeersOption = "",
+    sessions: replay_option.SessionsOption = "",
+    keys: replay_option.KeysOption = 60,
+    repeats: replay_option.RepeatsOption = 3,
+    pace: replay_option.PaceOption = 1.0,
+    seed: replay_option.SeedOption = 1,
+    source: replay_option.SourceOption = None,
+    load: replay_option.LoadOption = False,
+    suffix: replay_option.SuffixOption = None,
+    timeout_ms: replay_option.TimeoutOption = None,
+    max_tokens: replay_option.MaxTokensOption = 16,
+    growth: replay_option.GrowthOption = False,
+    plot: replay_option.PlotOption = None,
+    save_events: replay_option.SaveEventsOption = None,
+    save_sessions: replay_option.SaveSessionsOption = None,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Replay typing sessions through the real server, and through other servers in turns with it.
+
+    The last line of stdout is one JSON object; with --json it is the only one.
+    """
+    from completion_server.cli import bench_replay_command as command
+
+    _use_log_level(log_level)
+    task = command.ReplayTask(
+        peers=command.peer_names(peers),
+        kinds=command.kind_names(sessions),
+        num_keys=keys,
+        num_repeats=repeats,
+        pace=pace,
+        seed=seed,
+        source=source,
+        is_loaded=load,
+        with_suffix=suffix,
+        timeout_ms=timeout_ms,
+        limits=command.limits_for(max_tokens),
+    )
+    options = CommonOptions(model, offline, threads)
+    if growth:
+        command.run_growth(options, task, as_json=as_json)
+    else:
+        files = command.ReplayFiles(plot, save_events, save_sessions)
+        command.run_replay(options, task, files, as_json=as_json)
+
+
+@bench_app.command("quality")
+def bench_quality(
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Compare the model as it is served with the same weights in float32, on fixed code."""
+    from completion_server.cli import bench_quality_command
+
+    _use_log_level(log_level)
+    bench_quality_command.run(CommonOptions(model, offline, threads), as_json=as_json)
 
 
 @bench_app.command("documents")

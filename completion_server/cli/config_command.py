@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from completion_server.catalog.store import default_cache_dir
+from completion_server.bootstrap import cache_dir_of
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import make_console, make_facts_table, make_table, print_json
 from completion_server.config import (
@@ -80,12 +80,6 @@ def file_locations(settings: Settings, workspace: Path) -> dict[str, str]:
         "models": str(cache_dir_of(settings)),
         "editor settings": "sent by the editor when it starts the server (not seen from here)",
     }
-
-
-def cache_dir_of(settings: Settings) -> Path:
-    """Where models are kept under ``settings``."""
-    configured = settings.model.cache_dir
-    return Path(configured).expanduser() if configured else default_cache_dir()
 
 
 def _flatten(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:

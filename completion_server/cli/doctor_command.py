@@ -14,8 +14,8 @@ from rich.console import Console
 
 from completion_server import __version__
 from completion_server.backends.threads import num_usable_cores
+from completion_server.bootstrap import cache_dir_of
 from completion_server.catalog.resolve import ensure_local
-from completion_server.cli.config_command import cache_dir_of
 from completion_server.cli.doctor_finding import (
     MachineFacts,
     Measurements,

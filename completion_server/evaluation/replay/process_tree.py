@@ -1,0 +1,62 @@
+"""CPU time and memory of a process with all its children, and a busy process to measure beside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+_BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(i * i for i in range(10_000))"
+"""Ends by itself when its parent was killed."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the tree under ``pid``, also of children that have ended."""
+    total = 0.0
+    for process in _tree(pid):
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+        if process.pid == pid:
+            total += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return total
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory in RAM of the tree under ``pid``."""
+    total = 0
+    for process in _tree(pid):
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
+
+
+def child_pids() -> frozenset[int]:
+    """Children of this process."""
+    return frozenset(process.pid for process in psutil.Process().children())
+
+
+@contextmanager
+def busy_process() -> Iterator[int]:
+    """One process that keeps a core busy until the block ends; yields its id."""
+    process = subprocess.Popen([sys.executable, "-c", _BUSY], stdin=subprocess.DEVNULL)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []
