@@ -9,6 +9,8 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from completion_server.completion_cache import CompletionCache
 from completion_server.config import Settings
 from completion_server.cpu_budget import CpuBudget
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from completion_server.engine.engine import Generation, GenerationResult
 
 _MAX_BLOCK_LINES = 12
+_MAX_TOKENS_AHEAD = 64  # to feed for a place that the cursor may never reach
+_SHORT_PROMPT_TOKENS = 128
+_PREFILL_SHARE = 0.6  # of the time that is left
 _CHARS_PER_TOKEN = 3  # a low guess for code: what is below fits
 _CUT_SHORT = frozenset({FinishReason.DEADLINE, FinishReason.LENGTH})
 
@@ -60,6 +65,10 @@ class TextEngine(Protocol):
     ) -> GenerationResult: ...
 
     def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int: ...
+
+    def num_missing_tokens(self, prompt: Prompt) -> int: ...
+
+    def num_tokens_within(self, elapsed_ms: float) -> float: ...
 
     def clear(self) -> None: ...
 
@@ -124,6 +133,10 @@ class CompletionService:
             sampling = self._sampling(request.trigger)
             draft = self._completion_cache.lookup_draft(document, position)
             prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens, draft)
+            if self._is_out_of_reach(prompt, request.deadline):
+                trace.note(has_short_prompt=True)
+                short = _with_short_prompt(self._settings)
+                prompt = self._prompts.build(document, position, short, sampling.max_new_tokens, draft)
         trace.note(num_suffix_tokens=prompt.num_suffix_tokens)
         with trace.stage("decode"):
             rules = _stop_rules(trigger, document, position)
@@ -156,9 +169,16 @@ class CompletionService:
     def look_ahead(self, request: CompletionRequest, completion: Completion) -> None:
         """Idle work: suggestions for where the cursor is going to be if ``completion`` is what the user wants.
 
-        That is the end of its text, and where the end of that line takes the cursor. They go to the completion
-        cache, so that accepting, typing to the end, and Enter are answered at once.
+        That is the end of its text, and where Enter takes the cursor from there. They go to the completion cache,
+        so that accepting, typing to the end, and Enter are answered at once. First the prompt for this place is read
+        in full, in case there was only time for a short one.
         """
+        sampling = self._sampling(request.trigger)
+        if request.selected is None and self._cpu_budget.is_left():
+            prompt = self._prompts.build(
+                request.document, request.position, self._settings, sampling.max_new_tokens
+            )
+            self._engine.prefill(prompt, request.deadline, request.cancellation)
         if not self._settings.generation.look_ahead or request.selected is not None:
             return
         accepted = request.document, request.position
@@ -170,7 +190,9 @@ class CompletionService:
         for document, position in [*places, after_enter(*accepted)]:
             if request.cancellation.is_cancelled:
                 return
-            self.complete(dataclasses.replace(request, document=document, position=position))
+            prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens)
+            if self._engine.num_missing_tokens(prompt) <= _MAX_TOKENS_AHEAD:
+                self.complete(dataclasses.replace(request, document=document, position=position))
 
     def prefill(self, request: CompletionRequest) -> None:
         """Idle work: read a document to its end (``request.position``) before anybody asks for a place in it.
@@ -206,6 +228,12 @@ class CompletionService:
     def status(self) -> dict[str, object]:
         return self._engine.status()
 
+    def _is_out_of_reach(self, prompt: Prompt, deadline: Deadline) -> bool:
+        """Whether reading ``prompt`` would leave too little of the time for writing."""
+        num_missing = self._engine.num_missing_tokens(prompt)
+        within = self._engine.num_tokens_within(_PREFILL_SHARE * deadline.remaining_ms)
+        return num_missing > max(within, _SHORT_PROMPT_TOKENS)
+
     def _lookup(
         self, request: CompletionRequest, document: Document, position: Position
     ) -> tuple[str, ...] | None:
@@ -226,6 +254,16 @@ class CompletionService:
             seed=generation.seed,
             max_new_tokens=generation.invoked_max_tokens if is_invoked else generation.automatic_max_tokens,
         )
+
+
+def _with_short_prompt(settings: Settings) -> Settings:
+    """Only what stands next to the cursor: for a place that the prefix cache does not know, when time is short."""
+    context = replace(
+        settings.context,
+        max_prompt_tokens=min(_SHORT_PROMPT_TOKENS, settings.context.max_prompt_tokens),
+        max_suffix_tokens=min(_SHORT_PROMPT_TOKENS // 4, settings.context.max_suffix_tokens),
+    )
+    return replace(settings, context=context)
 
 
 def _cpu_budget(settings: Settings) -> CpuBudget:

@@ -16,6 +16,7 @@ from typing import Any
 
 from completion_server.backends.native_config import NativeConfig, is_native
 from completion_server.backends.threads import choose_num_threads
+from completion_server.backends.tuning import with_tuning
 from completion_server.backends.weight_files import weight_paths
 from completion_server.config import ModelSettings, limit_thread_spinning
 from completion_server.errors import ModelFormatError, UnsupportedModelError
@@ -40,9 +41,10 @@ class LoadedModel:
 def load_model(directory: Path, settings: ModelSettings, cache_dir: Path, progress: Progress) -> LoadedModel:
     """Load the weights in ``directory``; ModelError says what is wrong and what to do.
 
-    What is made from the weights (int8 in blocks) is kept in ``cache_dir``.
+    What is made from the weights is kept in ``cache_dir``, and what ``doctor`` found best is read there.
     """
     config = read_config(directory)
+    settings = with_tuning(settings, directory, cache_dir)
     if wants_int8(config, settings):
         return _load_int8(directory, config, settings, cache_dir, progress)
     return _load_with_torch(directory, config, settings, progress)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from completion_server import __version__
 from completion_server.backends.threads import num_usable_cores
+from completion_server.backends.tuning import Tuning, write_tuning
 from completion_server.bootstrap import cache_dir_of
 from completion_server.catalog.resolve import ensure_local
 from completion_server.cli.doctor_finding import (
@@ -133,9 +134,13 @@ def _measure_into(
     """Load and measure; returns ``facts`` with what only a loaded model tells."""
     from completion_server.cli.doctor_measure import measure
 
+    # Measured anew, without what was found before.
+    write_tuning(Tuning(), directory, cache_dir_of(settings))
+
     diagnosis.model["path"] = str(directory)
     try:
         loaded, diagnosis.measured = measure(directory, settings.model, cache_dir_of(settings), progress)
+        _keep_tuning(diagnosis, diagnosis.measured, directory, settings)
     except ModelError as error:
         diagnosis.model["problem"] = str(error)
         diagnosis.warnings.append(str(error))
@@ -156,6 +161,21 @@ def _measure_into(
         num_threads=loaded.num_threads,
         model_bytes=loaded.num_weight_bytes,
     )
+
+
+def _keep_tuning(diagnosis: Diagnosis, measured: Measurements, directory: Path, settings: Settings) -> None:
+    from completion_server.cli.doctor_measure import tune
+
+    tuning = tune(measured, settings.model)
+    if tuning == Tuning():
+        return
+    try:
+        write_tuning(tuning, directory, cache_dir_of(settings))
+    except OSError as error:
+        diagnosis.warnings.append(f"what measured best cannot be kept: {error}")
+        return
+    choice = f"{tuning.num_threads} thread" if tuning.num_threads else tuning.dtype
+    diagnosis.model["from now on"] = f"{choice}, as that is faster here"
 
 
 def _free_disk(directory: Path) -> int:
@@ -205,13 +225,16 @@ def _measured_rows(measured: Measurements) -> dict[str, object]:
         "prefill": f"{measured.prefill_tokens_per_s:.0f} tokens/s",
         "decode step": f"{measured.decode_ms:.1f} ms (p95 is {measured.decode_spread:.1f} times that)",
         "pass of n tokens, ms": passes,
-        **_one_thread_row(measured),
+        **_other_ways(measured),
     }
 
 
-def _one_thread_row(measured: Measurements) -> dict[str, object]:
-    elapsed_ms = measured.one_thread_decode_ms
-    return {} if elapsed_ms is None else {"decode step, one thread": f"{elapsed_ms:.1f} ms"}
+def _other_ways(measured: Measurements) -> dict[str, object]:
+    ways = {
+        "decode step, one thread": measured.one_thread_decode_ms,
+        "decode step, torch": measured.float_decode_ms,
+    }
+    return {name: f"{elapsed_ms:.1f} ms" for name, elapsed_ms in ways.items() if elapsed_ms is not None}
 
 
 def _labelled(facts: Mapping[str, object]) -> dict[str, object]:

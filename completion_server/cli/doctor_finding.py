@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_FAST_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+FAST_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _SLOW_READ_MB_PER_S = 100.0
 _DISK_RESERVE_BYTES = 1 << 30
 
@@ -46,6 +46,8 @@ class Measurements:
     """p95 of a decode step over its median."""
     one_thread_decode_ms: float | None = None
     """The same step with a single thread, where there are more."""
+    float_decode_ms: float | None = None
+    """The same step with weights in a floating-point type, where they are int8."""
 
 
 def machine_warnings(facts: MachineFacts) -> list[str]:
@@ -108,12 +110,7 @@ def measured_warnings(measured: Measurements, timeout_ms: float) -> list[str]:
             f"the model is read at {measured.read_mb_per_s:.0f} MB/s: loading takes long. Set model.cacheDir to a "
             "faster disk."
         )
-    if measured.one_thread_decode_ms is not None and measured.one_thread_decode_ms < 0.8 * measured.decode_ms:
-        warnings.append(
-            f"one thread is faster here ({measured.one_thread_decode_ms:.0f} ms a token): threads wait for each "
-            "other while other programs run. Set model.numThreads to 1 (or --threads 1)."
-        )
-    elif measured.decode_spread > 3:
+    if measured.decode_spread > 3:
         warnings.append(
             "times of one and the same step differ a lot: other programs are busy, or there are more threads than "
             "free cores. Try --threads with a smaller number."
@@ -148,4 +145,4 @@ def _model_advice(facts: MachineFacts) -> str:
 
 
 def _lacks_fast_bf16(facts: MachineFacts) -> bool:
-    return bool(facts.cpu_flags) and not _FAST_BF16 & facts.cpu_flags
+    return bool(facts.cpu_flags) and not FAST_BF16 & facts.cpu_flags

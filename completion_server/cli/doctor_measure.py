@@ -6,13 +6,16 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace
 
 from completion_server.backends.loading import LoadedModel, load_model
-from completion_server.cli.doctor_finding import Measurements
+from completion_server.backends.tuning import Tuning
+from completion_server.cli.doctor_finding import FAST_BF16, Measurements
 from completion_server.config import ModelSettings
 from completion_server.evaluation.latency import quantile
+from completion_server.evaluation.machine import cpu_flags
 from completion_server.model import CausalLM
 
 _PREFILL_TOKENS = 512
@@ -20,6 +23,7 @@ _CONTEXT_TOKENS = 256
 _NUM_STEPS = 20
 _NUM_PASSES = 5
 _PASS_SIZES = (1, 4, 8)
+_CLEARLY = 0.8
 
 
 def measure(
@@ -37,10 +41,11 @@ def measure(
     steps_ms = _pass_times(model, 1, _NUM_STEPS)
     forward_ms = {size: round(statistics.median(_pass_times(model, size, _NUM_PASSES)), 2) for size in _PASS_SIZES}
     decode_ms = statistics.median(steps_ms)
-    one_thread_ms = None
+    one_thread_ms = float_ms = None
     if loaded.device == "cpu" and loaded.num_threads > 1:
-        one_thread = load_model(directory, replace(settings, num_threads=1), cache_dir, progress)
-        one_thread_ms = statistics.median(_pass_times(one_thread.model, 1, _NUM_PASSES))
+        one_thread_ms = _step_ms(directory, replace(settings, num_threads=1), cache_dir, progress)
+    if loaded.dtype == "int8":
+        float_ms = _step_ms(directory, replace(settings, dtype=float_type()), cache_dir, progress)
     measured = Measurements(
         load_s=round(load_s, 3),
         prefill_tokens_per_s=round(prefill_tokens_per_s, 1),
@@ -49,8 +54,37 @@ def measure(
         read_mb_per_s=None if read_mb_per_s is None else round(read_mb_per_s, 1),
         decode_spread=round(quantile(steps_ms, 0.95) / decode_ms, 2),
         one_thread_decode_ms=None if one_thread_ms is None else round(one_thread_ms, 2),
+        float_decode_ms=None if float_ms is None else round(float_ms, 2),
     )
     return loaded, measured
+
+
+def tune(measured: Measurements, settings: ModelSettings) -> Tuning:
+    """What is clearly better than the server's own choice, where the user leaves the choice to it."""
+    dtype, num_threads = "auto", 0
+    is_free = settings.dtype == "auto" and settings.num_threads == 0
+    if is_free and _is_clearly_less(measured.float_decode_ms, measured.decode_ms):
+        dtype = float_type()
+    elif is_free and _is_clearly_less(measured.one_thread_decode_ms, measured.decode_ms):
+        num_threads = 1
+    return Tuning(dtype, num_threads)
+
+
+def float_type() -> Literal["bfloat16", "float32"]:
+    """The weight type that this CPU multiplies fastest on torch."""
+    return "bfloat16" if FAST_BF16 & cpu_flags() else "float32"
+
+
+def _is_clearly_less(elapsed_ms: float | None, other_ms: float) -> bool:
+    return elapsed_ms is not None and elapsed_ms < _CLEARLY * other_ms
+
+
+def _step_ms(
+    directory: Path, settings: ModelSettings, cache_dir: Path, progress: Callable[[str, float | None], None]
+) -> float:
+    """A decode step of the same model, loaded in another way."""
+    model = load_model(directory, settings, cache_dir, progress).model
+    return statistics.median(_pass_times(model, 1, _NUM_PASSES))
 
 
 def _prefill_speed(model: CausalLM) -> float:

@@ -6,6 +6,7 @@ forward passes, never inside one. Knows token ids only.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ class ChunkSizer:
     @property
     def size(self) -> int:
         return round(min(max(self._size, _SMALLEST_CHUNK), _LARGEST_CHUNK))
+
+    def num_within(self, elapsed_ms: float) -> float:
+        """How many tokens can be fed in so long."""
+        return self._size * elapsed_ms / self.target_ms if self.target_ms > 0 else math.inf
 
     def learn(self, num_tokens: int, elapsed_ms: float) -> None:
         """Move half-way to what the last chunk suggests; a chunk too small to tell is ignored."""

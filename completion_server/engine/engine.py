@@ -129,6 +129,15 @@ class Engine:
             "totals": asdict(self._totals),
         }
 
+    def num_missing_tokens(self, prompt: Prompt) -> int:
+        """How many tokens of ``prompt`` would have to be fed now."""
+        token_ids = self._checked_path(prompt)
+        return len(token_ids) - self._prefix_cache.num_held(token_ids)
+
+    def num_tokens_within(self, elapsed_ms: float) -> float:
+        """How many tokens of a prompt this machine feeds in so long, by what it did so far."""
+        return self._sizer.num_within(elapsed_ms)
+
     def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int:
         """Make ``prompt`` cheap to start from later; the number of tokens fed."""
         token_ids = self._checked_path(prompt)

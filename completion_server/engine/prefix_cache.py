@@ -101,6 +101,11 @@ class PrefixCache:
         finally:
             self._store(sequence)
 
+    def num_held(self, token_ids: Sequence[int]) -> int:
+        """How many of the first ``token_ids`` ``acquire`` would find; changes nothing."""
+        _, num_shared = self._find_best(token_ids)
+        return num_shared
+
     def clear(self) -> None:
         self._sequences.clear()
 
@@ -111,7 +116,7 @@ class PrefixCache:
         for sequence in sequences:
             self._store(sequence)
 
-    def _take_best(self, token_ids: Sequence[int]) -> CachedSequence:
+    def _find_best(self, token_ids: Sequence[int]) -> tuple[int | None, int]:
         best_key, best_shared = None, 0
         # Looking at an entry makes it recently used; looking at all of them, oldest first, changes no order.
         for key, sequence in list(self._sequences.items()):
@@ -120,6 +125,10 @@ class PrefixCache:
             is_worth_it = is_worth_it and shared >= min(_MIN_SHARED_TOKENS, sequence.num_tokens, len(token_ids))
             if is_worth_it and shared > best_shared:
                 best_key, best_shared = key, shared
+        return best_key, best_shared
+
+    def _take_best(self, token_ids: Sequence[int]) -> CachedSequence:
+        best_key, best_shared = self._find_best(token_ids)
         if best_key is None:
             return CachedSequence(self._model)
         sequence = self._sequences.pop(best_key)

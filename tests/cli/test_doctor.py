@@ -3,10 +3,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from completion_server.backends.tuning import Tuning, with_tuning, write_tuning
 from completion_server.cli.app import app
 from completion_server.cli.doctor_finding import (
     MachineFacts,
@@ -15,6 +17,8 @@ from completion_server.cli.doctor_finding import (
     machine_warnings,
     measured_warnings,
 )
+from completion_server.cli.doctor_measure import float_type, tune
+from completion_server.config import ModelSettings
 
 GIB = 1 << 30
 HEALTHY = MachineFacts(
@@ -70,13 +74,47 @@ def test_what_is_right_on_a_gpu_is_no_warning() -> None:
         ({"decode_ms": 90.0}, "latency.automaticTimeoutMs"),
         ({"read_mb_per_s": 40.0}, "model.cacheDir"),
         ({"decode_spread": 5.0}, "--threads"),
-        ({"one_thread_decode_ms": 12.0, "decode_spread": 5.0}, "--threads 1"),
     ],
 )
 def test_every_measured_warning_names_its_fix(change: dict[str, float], fix: str) -> None:
     warnings = measured_warnings(dataclasses.replace(MEASURED, **change), 300)
     assert len(warnings) == 1
     assert fix in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "expected"),
+    [
+        ({}, {}, Tuning()),
+        ({"one_thread_decode_ms": 24.0, "float_decode_ms": 24.0}, {}, Tuning()),
+        ({"one_thread_decode_ms": 12.0}, {}, Tuning(num_threads=1)),
+        ({"float_decode_ms": 12.0, "one_thread_decode_ms": 20.0}, {}, Tuning(dtype=float_type())),
+        ({"one_thread_decode_ms": 12.0}, {"num_threads": 2}, Tuning()),
+        ({"float_decode_ms": 12.0}, {"dtype": "int8"}, Tuning()),
+    ],
+)
+def test_what_is_clearly_faster_is_chosen_where_the_user_has_not_chosen(
+    change: dict[str, float], settings: dict[str, Any], expected: Tuning
+) -> None:
+    assert tune(dataclasses.replace(MEASURED, **change), ModelSettings(**settings)) == expected
+
+
+def test_the_choice_is_kept_for_this_model_and_gives_way_to_settings(tmp_path: Path) -> None:
+    model, other = tmp_path / "model", tmp_path / "other"
+    write_tuning(Tuning("bfloat16", 0), model, tmp_path)
+    assert with_tuning(ModelSettings(), model, tmp_path).dtype == "bfloat16"
+    assert with_tuning(ModelSettings(), other, tmp_path) == ModelSettings()
+    for chosen in (ModelSettings(dtype="int8"), ModelSettings(device="cuda")):
+        assert with_tuning(chosen, model, tmp_path) == chosen
+    write_tuning(Tuning(num_threads=1), model, tmp_path)
+    assert with_tuning(ModelSettings(num_threads=2), model, tmp_path).num_threads == 2
+    assert with_tuning(ModelSettings(), model, tmp_path).num_threads == 1
+    (kept,) = (tmp_path / "tuning").iterdir()
+    for damage in ("", "{", '{"dtype": "evil"}', '{"num_threads": -1}'):
+        kept.write_text(damage)
+        assert with_tuning(ModelSettings(), model, tmp_path) == ModelSettings()
+    write_tuning(Tuning(), model, tmp_path)
+    assert list((tmp_path / "tuning").iterdir()) == []
 
 
 def test_what_fits_into_the_time_limit() -> None:

@@ -30,6 +30,7 @@ class ScriptedEngine:
         self.reason = reason
         self.num_calls = 0
         self.num_prefills = 0
+        self.num_missing = 0
         self.sampling: SamplingParams | None = None
         self.is_cleared = False
         self.settings: Settings | None = None
@@ -45,6 +46,12 @@ class ScriptedEngine:
     def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int:
         self.num_prefills += 1
         return 1
+
+    def num_missing_tokens(self, prompt: Prompt) -> int:
+        return self.num_missing
+
+    def num_tokens_within(self, elapsed_ms: float) -> float:
+        return elapsed_ms
 
     def clear(self) -> None:
         self.is_cleared = True
@@ -64,12 +71,14 @@ class PlainPrompts:
     def __init__(self) -> None:
         self.places: list[tuple[Document, Position]] = []
         self.drafts: list[str] = []
+        self.budgets: list[tuple[int, int]] = []
 
     def build(
         self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
     ) -> Prompt:
         self.places.append((document, position))
         self.drafts.append(draft)
+        self.budgets.append((settings.context.max_prompt_tokens, settings.context.max_suffix_tokens))
         return Prompt((1,))
 
 
@@ -303,7 +312,8 @@ def test_accepting_typing_to_the_end_and_enter_are_prepared_for() -> None:
     shown = service.complete(request)
     engine.texts = ["next"]
     service.look_ahead(request, shown)
-    assert [(document.text, position) for document, position in prompts.places[1:]] == [
+    assert list(dict.fromkeys((document.text, position) for document, position in prompts.places)) == [
+        ("def \n\ny = 1\n", Position(0, 4)),
         ("def foo(a):\n\ny = 1\n", Position(0, 11)),
         ("def foo(a):\n    \n\ny = 1\n", Position(1, 4)),
     ]
@@ -314,6 +324,25 @@ def test_accepting_typing_to_the_end_and_enter_are_prepared_for() -> None:
     assert [item.text for item in service.complete(after_enter).items] == ["next"]
     service.look_ahead(request, shown)
     assert engine.num_calls == asked
+
+
+def test_a_place_that_would_take_too_long_to_read_gets_a_short_prompt_first() -> None:
+    engine = ScriptedEngine("foo")
+    service, prompts = make_service(engine)
+    request = make_request("x = ˇ\n", deadline=Deadline.after_ms(300))
+    engine.num_missing = 500  # at one token a millisecond
+    shown = service.complete(request)
+    assert shown.trace["has_short_prompt"]
+    assert prompts.budgets == [(1024, 256), (128, 32)]
+    service.look_ahead(dataclasses.replace(request, deadline=Deadline.never()), shown)
+    assert engine.num_prefills == 1
+    assert prompts.budgets[2] == (1024, 256)
+    assert engine.num_calls == 1  # places further on are as far from being read
+    engine.num_missing = 100
+    assert "has_short_prompt" not in service.complete(make_request("y = ˇ\n")).trace
+    patient = make_request("z = ˇ\n", deadline=Deadline.never())
+    engine.num_missing = 5000
+    assert "has_short_prompt" not in service.complete(patient).trace
 
 
 def test_looking_ahead_ends_when_somebody_asks_and_can_be_switched_off() -> None:
