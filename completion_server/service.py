@@ -170,8 +170,8 @@ class CompletionService:
         """Idle work: suggestions for where the cursor is going to be if ``completion`` is what the user wants.
 
         That is the end of its text, and where Enter takes the cursor from there. They go to the completion cache,
-        so that accepting, typing to the end, and Enter are answered at once. First the prompt for this place is read
-        in full, in case there was only time for a short one.
+        so that accepting, typing to the end, and Enter are answered at once. First the prompt for this place is
+        read in full, in case there was only time for a short one.
         """
         sampling = self._sampling(request.trigger)
         if request.selected is None and self._cpu_budget.is_left():

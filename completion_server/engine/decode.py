@@ -48,6 +48,13 @@ class ChunkSizer:
     def size(self) -> int:
         return round(min(max(self._size, _SMALLEST_CHUNK), _LARGEST_CHUNK))
 
+    def size_within(self, remaining_ms: float) -> int:
+        """``size``, or what there is time for; 0 when there is none even for half of the smallest chunk."""
+        num_tokens = self.num_within(remaining_ms)
+        if num_tokens < 0.5 * _SMALLEST_CHUNK:
+            return 0
+        return max(int(min(self.size, num_tokens)), _SMALLEST_CHUNK)
+
     def num_within(self, elapsed_ms: float) -> float:
         """How many tokens can be fed in so long."""
         return self._size * elapsed_ms / self.target_ms if self.target_ms > 0 else math.inf
@@ -56,7 +63,7 @@ class ChunkSizer:
         """Move half-way to what the last chunk suggests; a chunk too small to tell is ignored."""
         if num_tokens >= _SMALLEST_CHUNK and elapsed_ms > 0:
             self._size += 0.5 * (num_tokens * self.target_ms / elapsed_ms - self._size)
-            self._size = min(max(self._size, _SMALLEST_CHUNK), _LARGEST_CHUNK)
+            self._size = min(max(self._size, 1.0), _LARGEST_CHUNK)
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,10 @@ def prefill(
     while sequence.num_tokens < len(token_ids):
         if (reason := limits.exceeded()) is not None:
             return Prefill(None, sequence.num_tokens - start, reason)
-        end = _chunk_end(sequence.num_tokens, len(token_ids), num_logits, sizer.size)
+        size = sizer.size_within(limits.deadline.remaining_ms)
+        if size == 0:
+            return Prefill(None, sequence.num_tokens - start, FinishReason.DEADLINE)
+        end = _chunk_end(sequence.num_tokens, len(token_ids), num_logits, size)
         chunk = token_ids[sequence.num_tokens : end]
         began = time.perf_counter()
         logits = sequence.feed(chunk, num_logits if end == len(token_ids) else 0)

@@ -119,3 +119,24 @@ def test_chunk_sizer_aims_at_its_target_and_stays_in_bounds() -> None:
     assert sizer.size == 512
     sizer.learn(1, 10_000)  # one decode step says nothing about chunks
     assert sizer.size == 512
+
+
+def test_the_last_chunk_is_cut_to_the_time_that_remains() -> None:
+    sizer = ChunkSizer(target_ms=50)
+    for _ in range(30):
+        sizer.learn(sizer.size, sizer.size * 0.5)  # 0.5 ms a token
+    assert sizer.size_within(float("inf")) == sizer.size_within(51) == sizer.size
+    assert 45 <= sizer.size_within(25) <= 55
+    assert sizer.size_within(6) == 16
+    assert sizer.size_within(3) == 0
+
+
+def test_a_chunk_that_there_is_no_time_for_is_not_begun() -> None:
+    engine, counting, clock = counting_engine()
+    prompt = make_prompt(LONG)
+    for _ in range(30):
+        engine._sizer.target_ms = 50
+        engine._sizer.learn(16, 160)  # 10 ms a token
+    result = engine.generate(prompt, SamplingParams(), (), Deadline.after_ms(60, clock=clock), CancellationToken())
+    assert result.finish_reason is FinishReason.DEADLINE
+    assert counting.chunk_sizes == []
