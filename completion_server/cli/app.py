@@ -6,6 +6,7 @@ Own errors become one line on stderr and exit code 1; with ``--debug`` or ``--lo
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,19 +31,21 @@ log = logging.getLogger(__name__)
 _EXIT_INTERRUPTED = 130
 
 
+_LAZY_GROUPS = ("models", "train")
+
+
 class CommandGroup(TyperGroup):
-    """Loads the ``models`` group only when it is wanted, and turns own errors into one clear line."""
+    """Loads groups with files of their own only when they are wanted; turns own errors into one clear line."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), "models"]
+        return [*super().list_commands(ctx), *_LAZY_GROUPS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name != "models":
+        if cmd_name not in _LAZY_GROUPS:
             return super().get_command(ctx, cmd_name)
-        from completion_server.cli import models_command
-
-        command = typer.main.get_group(models_command.app)
-        command.name = "models"
+        module = import_module(f"completion_server.cli.{cmd_name}_command")
+        command = typer.main.get_group(module.app)
+        command.name = cmd_name
         return command
 
     def invoke(self, ctx: Any) -> Any:
@@ -203,6 +206,41 @@ def doctor(
 
     _use_log_level(log_level)
     doctor_command.run(CommonOptions(model, offline, threads), allow_fetch=fetch, as_json=as_json)
+
+
+@app.command()
+def evaluate(  # noqa: PLR0913 - one parameter per option
+    corpus: Annotated[Path, typer.Option("--corpus", help="Directory made by `train corpus`.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="MODEL", help="May be repeated; default: as in the settings."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="held-out, validation or train.")] = "held-out",
+    holes: Annotated[int, typer.Option("--holes", min=1, help="Holes of each kind.")] = 60,
+    seed: Annotated[int, typer.Option("--seed", help="Decides which holes.")] = 0,
+    no_tests: Annotated[
+        bool, typer.Option("--no-tests", help="Leave out the small functions whose tests are run.")
+    ] = False,
+    likelihood: Annotated[
+        bool, typer.Option("--likelihood", help="Also measure the likelihood of the middles and of plain text.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the scores to this JSON file.")] = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Score models on holes in files that no training saw, through the server's own pipeline.
+
+    The last line of stdout is one JSON object; with --json it is the only one.
+    """
+    from completion_server.cli import evaluate_command
+
+    _use_log_level(log_level)
+    names: list[str | None] = [*model] if model else [None]
+    options = [CommonOptions(name, offline, threads) for name in names]
+    task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood)
+    evaluate_command.run(options, task, out=out, as_json=as_json)
 
 
 @bench_app.command("latency")

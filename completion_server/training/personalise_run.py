@@ -1,0 +1,87 @@
+"""The stages of ``train personalise``: keep files apart, score, learn, merge, score again, decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+
+from completion_server.bootstrap import build_service
+from completion_server.config import Settings
+from completion_server.evaluation.fim_score import FilledHole
+from completion_server.training.adapt import AdaptTask, prepare_adapt
+from completion_server.training.checkpoint import find_checkpoints
+from completion_server.training.error import TrainingError
+from completion_server.training.export import merge_adapter
+from completion_server.training.personalise import Report, Verdict, compare, score_on_held_out, split_repository
+from completion_server.training.schedule import Schedule
+from completion_server.training.trainer import Trainer, TrainSettings
+
+CORPUS_NAME, MODEL_NAME, VERDICT_NAME, BEFORE_NAME = "corpus", "model", "verdict.json", "before.json"
+
+
+@dataclass(frozen=True)
+class PersonaliseTask:
+    """What to learn, from which model, where; ``num_holes`` of each kind are scored."""
+
+    repository: Path
+    directory: Path
+    model: Path
+    model_name: str
+    num_steps: int = 120
+    rate: float = 5e-4
+    rank: int = 8
+    num_holes: int = 60
+    seed: int = 0
+    examples_per_step: int = 16
+
+
+def personalise(
+    task: PersonaliseTask, settings: Settings, train: Callable[[Trainer], bool], report: Report
+) -> Verdict | None:
+    """All stages; None when ``train`` was stopped before its end (the next call goes on there).
+
+    Raises TrainingError: too few files, or the model knows no fill-in-the-middle format.
+    """
+    corpus = task.directory / CORPUS_NAME
+    if not corpus.is_dir():
+        report("reading the repository", None)
+        split_repository(task.repository, corpus)
+    before_path = task.directory / BEFORE_NAME
+    if not before_path.is_file():
+        before_path.write_text(json.dumps([asdict(hole) for hole in _score(task, task.model, settings, report)]))
+    before = [FilledHole(**raw) for raw in json.loads(before_path.read_text(encoding="utf-8"))]
+    report("starting to learn", None)
+    trainer = prepare_adapt(_adapt_task(task, corpus))
+    if not train(trainer):
+        return None
+    merged = task.directory / MODEL_NAME
+    found = find_checkpoints(trainer.checkpoints)
+    if not found:
+        raise TrainingError(f"{task.directory} has no checkpoint")
+    merge_adapter(task.model, found[-1], merged)
+    verdict = compare(before, _score(task, merged, settings, report))
+    text = json.dumps(
+        {**asdict(verdict), "should_keep": verdict.should_keep, "sentence": verdict.sentence}, indent=1
+    )
+    (task.directory / VERDICT_NAME).write_text(text + "\n", encoding="utf-8")
+    return verdict
+
+
+def _adapt_task(task: PersonaliseTask, corpus: Path) -> AdaptTask:
+    num_warmup = min(10, task.num_steps // 5)
+    schedule = Schedule(task.rate, task.num_steps, num_warmup, "linear")
+    settings = TrainSettings(schedule, examples_per_step=task.examples_per_step)
+    return AdaptTask(
+        task.model, corpus, task.directory, settings, rank=task.rank, alpha=2.0 * task.rank, seed=task.seed,
+        num_validation=0, base_name=task.model_name,
+    )  # fmt: skip
+
+
+def _score(task: PersonaliseTask, model: Path, settings: Settings, report: Report) -> list[FilledHole]:
+    own_model = msgspec.structs.replace(settings.model, name=str(model), fim_format="auto")
+    service = build_service(msgspec.structs.replace(settings, model=own_model), report)
+    return score_on_held_out(service, task.directory / CORPUS_NAME, task.num_holes, report)

@@ -1,0 +1,81 @@
+"""A repository of one's own: files kept apart, scores before and after, and a verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from completion_server.config import Settings
+from completion_server.evaluation.fim_score import FilledHole
+from completion_server.evaluation.held_out import read_split
+from completion_server.training.error import TrainingError
+from completion_server.training.personalise import compare, split_repository
+from completion_server.training.personalise_run import PersonaliseTask, personalise
+from completion_server.training.significance import sign_test
+from tests.training.conftest import make_file
+
+
+def make_repository(root: Path, num_files: int = 24, first: int = 100) -> Path:
+    root.mkdir()
+    for number in range(num_files):
+        file = make_file(first + number)
+        path = root / file.path
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(file.text, encoding="utf-8")
+    return root
+
+
+def test_files_for_the_score_are_never_learned_from(tmp_path: Path) -> None:
+    num_train, num_held_out = split_repository(make_repository(tmp_path / "mine"), tmp_path / "corpus")
+    train, held_out = (read_split(tmp_path / "corpus", split) for split in ("train", "held-out"))
+    assert (len(train), len(held_out)) == (num_train, num_held_out)
+    assert num_train > num_held_out >= 2
+    assert {file.path for file in train}.isdisjoint(file.path for file in held_out)
+
+
+def test_too_few_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="at least"):
+        split_repository(make_repository(tmp_path / "mine", 3), tmp_path / "corpus")
+
+
+def test_all_stages_and_going_on_after_a_stop(tiny_model: Path, tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "mine")
+    task = PersonaliseTask(
+        repository, tmp_path / "run", tiny_model, "tiny", num_steps=4, rank=2, num_holes=3, examples_per_step=2
+    )
+    stages: list[str] = []
+    stopped = personalise(
+        task, Settings(), lambda trainer: trainer.run(lambda: trainer.state.step >= 2), lambda *_: None
+    )
+    assert stopped is None
+    verdict = personalise(task, Settings(), lambda trainer: trainer.run(), lambda stage, _: stages.append(stage))
+    assert verdict is not None
+    assert verdict.before.num_holes == verdict.after.num_holes > 0
+    assert "reading the repository" not in stages
+    written = json.loads((task.directory / "verdict.json").read_text())
+    assert written["sentence"] == verdict.sentence
+    assert (task.directory / "model" / "model.safetensors").is_file()
+
+
+def holes(*completions: str) -> list[FilledHole]:
+    return [FilledHole("python", "block", "right", completion) for completion in completions]
+
+
+def test_verdicts() -> None:
+    better = compare(holes(*["wrong"] * 12), holes(*["right"] * 12))
+    assert better.should_keep
+    assert better.sentence == "keep it: 12 holes gained, 0 lost of 12 (p = 0.000, clear)"
+    a_little = compare(holes("wrong", "right"), holes("right", "right"))
+    assert a_little.should_keep
+    assert "not certain" in a_little.sentence
+    worse = compare(holes("right", "right"), holes("right", "left"))
+    assert not worse.should_keep
+    assert worse.sentence == "do not keep it: 0 holes gained, 1 lost of 2"
+
+
+@pytest.mark.parametrize(("gained", "lost", "p_value"), [(0, 0, 1), (1, 0, 1), (5, 0, 0.0625), (10, 2, 0.0386)])
+def test_sign_test(gained: int, lost: int, p_value: float) -> None:
+    assert sign_test(gained, lost) == pytest.approx(p_value, abs=1e-4)
+    assert sign_test(lost, gained) == pytest.approx(p_value, abs=1e-4)
