@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from completion_server.config import Settings
+from completion_server.config import ModelSettings, Settings
 from completion_server.service import CompletionService
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def build_service(settings: Settings, progress: Progress, *, allow_fetch: bool =
     """
     resolved = resolve(settings, progress, allow_fetch=allow_fetch)
     return build_service_from_directory(
-        resolved.path, settings, cache_dir_of(settings), progress, resolved.fim_format
+        resolved.path, settings, cache_dir_of(settings.model), progress, resolved.fim_format
     )
 
 
@@ -43,15 +43,14 @@ def resolve(settings: Settings, progress: Progress, *, allow_fetch: bool = True)
         progress(stage, done / total if total else None)
 
     policy = FetchPolicy(model_settings.offline, allow_fetch)
-    return resolve_model(model_settings.name, cache_dir_of(settings), policy, report)
+    return resolve_model(model_settings.name, cache_dir_of(settings.model), policy, report)
 
 
-def cache_dir_of(settings: Settings) -> Path:
+def cache_dir_of(model: ModelSettings) -> Path:
     """Where models, and what is made of them, are kept."""
     from completion_server.catalog.store import default_cache_dir
 
-    cache_dir = settings.model.cache_dir
-    return Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
+    return Path(model.cache_dir).expanduser() if model.cache_dir else default_cache_dir()
 
 
 def build_service_from_directory(

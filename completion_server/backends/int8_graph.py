@@ -1,6 +1,6 @@
 """The forward pass of a Llama or Qwen2 decoder over int8 weights, as an ONNX graph for ONNX Runtime.
 
-Kernels: MatMulNBits (activations to int8 per block of 32, products in int8, sums in float32) and
+Kernels: MatMulNBits (activations to int8 per block of 16, products in int8, sums in float32) and
 GroupQueryAttention (rotary embedding, appends to the KV buffers in place, causal). Operators:
 https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 """

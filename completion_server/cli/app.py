@@ -319,6 +319,24 @@ def bench_replay(  # noqa: PLR0913 - one parameter per option
         command.run_replay(options, task, files, as_json=as_json)
 
 
+@bench_app.command("forward")
+def bench_forward(  # noqa: PLR0913 - one parameter per option
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Prompts for each side.")] = 6,
+    seed: Annotated[int, typer.Option("--seed", help="Decides the prompts.")] = 0,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Compare prefill and decode with llama.cpp's on the same weights, and with the memory's speed."""
+    from completion_server.cli import bench_forward_command
+
+    _use_log_level(log_level)
+    options = CommonOptions(model, offline, threads)
+    bench_forward_command.run(options, num_repeats=repeats, seed=seed, as_json=as_json)
+
+
 @bench_app.command("quality")
 def bench_quality(
     model: ModelOption = None,

@@ -17,7 +17,7 @@ def run(options: CommonOptions, *, as_json: bool = False) -> None:
     settings = options.resolve(Path.cwd()).settings
     with shown_progress(make_console(stderr=True)) as progress:
         directory = resolve(settings, progress).path
-        quality = measure_quality(directory, settings.model, cache_dir_of(settings), progress)
+        quality = measure_quality(directory, settings.model, cache_dir_of(settings.model), progress)
     if not as_json:
         make_console().print(make_facts_table(_rows(quality)))
     facts = {"bench": "quality", "model": settings.model.name, "machine": describe_machine()}

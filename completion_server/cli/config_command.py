@@ -77,7 +77,7 @@ def file_locations(settings: Settings, workspace: Path) -> dict[str, str]:
     state = is_read if workspace_file.exists() else "not there"
     return {
         "workspace file": f"{workspace_file} ({state})",
-        "models": str(cache_dir_of(settings)),
+        "models": str(cache_dir_of(settings.model)),
         "editor settings": "sent by the editor when it starts the server (not seen from here)",
     }
 

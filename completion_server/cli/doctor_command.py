@@ -72,7 +72,7 @@ def run(options: CommonOptions, *, allow_fetch: bool = False, as_json: bool = Fa
 
 def diagnose(settings: Settings, progress: ShowProgress, *, allow_fetch: bool) -> Diagnosis:
     """Everything that can be known and measured under ``settings``."""
-    cache_dir = cache_dir_of(settings)
+    cache_dir = cache_dir_of(settings.model)
     flags = cpu_flags()
     diagnosis = Diagnosis(
         versions={"completion-server": __version__, "python": platform.python_version(), **package_versions()},
@@ -135,11 +135,11 @@ def _measure_into(
     from completion_server.cli.doctor_measure import measure
 
     # Measured anew, without what was found before.
-    write_tuning(Tuning(), directory, cache_dir_of(settings))
+    write_tuning(Tuning(), directory, cache_dir_of(settings.model))
 
     diagnosis.model["path"] = str(directory)
     try:
-        loaded, diagnosis.measured = measure(directory, settings.model, cache_dir_of(settings), progress)
+        loaded, diagnosis.measured = measure(directory, settings.model, cache_dir_of(settings.model), progress)
         _keep_tuning(diagnosis, diagnosis.measured, directory, settings)
     except ModelError as error:
         diagnosis.model["problem"] = str(error)
@@ -170,7 +170,7 @@ def _keep_tuning(diagnosis: Diagnosis, measured: Measurements, directory: Path, 
     if tuning == Tuning():
         return
     try:
-        write_tuning(tuning, directory, cache_dir_of(settings))
+        write_tuning(tuning, directory, cache_dir_of(settings.model))
     except OSError as error:
         diagnosis.warnings.append(f"what measured best cannot be kept: {error}")
         return

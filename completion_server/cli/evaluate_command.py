@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from completion_server.bootstrap import build_service
+from completion_server.bootstrap import build_service, cache_dir_of
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import ShowProgress, make_console, make_table, print_json, shown_progress
 from completion_server.config import ModelSettings
@@ -94,11 +94,9 @@ def _scores(
 
 def _likelihood(model: ModelSettings, tasks: Sequence[Task], files: Sequence[SourceFile]) -> dict[str, Any]:
     from completion_server.catalog.resolve import ensure_local
-    from completion_server.catalog.store import default_cache_dir
     from completion_server.training.likelihood import measure_likelihood
 
-    cache_dir = Path(model.cache_dir).expanduser() if model.cache_dir else default_cache_dir()
-    directory = ensure_local(model.name, cache_dir, model.offline)
+    directory = ensure_local(model.name, cache_dir_of(model), model.offline)
     return {"model": model.name, **asdict(measure_likelihood(directory, tasks, files))}
 
 

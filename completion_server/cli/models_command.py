@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from completion_server.bootstrap import cache_dir_of
 from completion_server.catalog.progress import Progress as ProgressCallback
 from completion_server.catalog.registry import (
     DEFAULT_MODEL_NAME,
@@ -31,7 +32,7 @@ from completion_server.catalog.registry import (
     find_entry,
 )
 from completion_server.catalog.resolve import FetchPolicy, resolve_model
-from completion_server.catalog.store import InstalledModel, ModelStore, default_cache_dir
+from completion_server.catalog.store import InstalledModel, ModelStore
 from completion_server.config import load_settings
 from completion_server.errors import CompletionServerError, ModelNotFoundError
 
@@ -123,7 +124,7 @@ def _console(*, stderr: bool = False) -> Console:
 def _model_settings() -> tuple[Path, bool]:
     """(models directory, offline)"""
     settings = load_settings().settings.model
-    return (Path(settings.cache_dir).expanduser() if settings.cache_dir else default_cache_dir()), settings.offline
+    return cache_dir_of(settings), settings.offline
 
 
 @contextmanager

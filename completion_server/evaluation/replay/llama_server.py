@@ -21,7 +21,7 @@ from completion_server.trigger import CompletionMode, decide_trigger
 Endpoint = Literal["infill", "completion"]
 Encode = Callable[[str], list[int]]
 
-_CHILD = "completion_server.evaluation.replay.llama_child"
+LLAMA_CHILD = "completion_server.evaluation.replay.llama_child"
 _NUM_CONTEXT = 4096
 _STOPS = {CompletionMode.LINE: ["\n"], CompletionMode.BLOCK: ["\n\n"]}
 
@@ -149,7 +149,7 @@ async def started_llama_server(
 ) -> AsyncIterator[LlamaServer]:
     """llama.cpp's server with ``gguf`` loaded. Raises CompletionServerError when it cannot serve."""
     arguments = [str(gguf), str(num_threads), str(_NUM_CONTEXT)]
-    async with started_child(_CHILD, arguments) as child:
+    async with started_child(LLAMA_CHILD, arguments) as child:
         address = str(child.greeting["address"])
         await _check(address, endpoint)
         yield LlamaServer(address, child.pid, endpoint, encode, limits)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from completion_server.bootstrap import cache_dir_of
 from completion_server.catalog.resolve import ensure_local
-from completion_server.catalog.store import default_cache_dir
 from completion_server.config import Settings
 from completion_server.errors import CompletionServerError
 from completion_server.evaluation.replay.llama_server import Endpoint, started_llama_server
@@ -47,8 +47,7 @@ class LocalModel:
     @classmethod
     def prepare(cls, settings: Settings, *, borrow_sentinels: bool) -> LocalModel:
         """The settings' model on this disk, fetched if need be. Raises ModelError."""
-        stated = settings.model.cache_dir
-        cache_dir = Path(stated).expanduser() if stated else default_cache_dir()
+        cache_dir = cache_dir_of(settings.model)
         directory = ensure_local(settings.model.name, cache_dir, settings.model.offline)
         work = cache_dir / _WORK_NAME
         model = PeerModel(directory, "auto")
