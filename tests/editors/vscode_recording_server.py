@@ -75,12 +75,12 @@ def _outcome(method: str | None, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def forward(source: BinaryIO, target: BinaryIO, way: str, recorder: Recorder) -> None:
-    """Every message first goes on, then is written down, until one side leaves."""
+    """Every message is written down and goes on, in this order, as a reply may come at once."""
     try:
         while (message := read_message(source)) is not None:
+            recorder.record(way, message)
             target.write(message)
             target.flush()
-            recorder.record(way, message)
     except (OSError, ValueError):
         pass
     finally:
