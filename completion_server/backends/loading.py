@@ -5,7 +5,6 @@ torch is imported only when it computes: it takes seconds and hundreds of megaby
 
 from __future__ import annotations
 
-import ctypes.util
 import json
 import platform
 from collections.abc import Callable
@@ -23,6 +22,9 @@ from completion_server.errors import ModelFormatError, UnsupportedModelError
 from completion_server.model import CausalLM
 
 Progress = Callable[[str, float | None], None]
+
+# What drivers leave on a disk: NVIDIA's and AMD's on Linux, Windows' inside its Linux, NVIDIA's on Windows.
+_DRIVER_TRACES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def _may_have_gpu() -> bool:
     """Whether asking torch for a GPU is worth the seconds that importing it takes."""
     if platform.system() == "Darwin":
         return platform.machine() == "arm64"
-    return bool(ctypes.util.find_library("cuda") or ctypes.util.find_library("nvcuda"))
+    return any(Path(path).exists() for path in _DRIVER_TRACES)
 
 
 def _load_int8(

@@ -41,7 +41,7 @@ def run(
 
 
 def build_service(settings: Settings, report_progress: ReportProgress) -> Service:
-    """Load the model; torch is imported here, on the model thread, and not before."""
+    """Load the model on the model thread; what computes is imported here and not before."""
     from completion_server import bootstrap
 
     return bootstrap.build_service(settings, report_progress)
