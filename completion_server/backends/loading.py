@@ -67,7 +67,7 @@ def wants_int8(config: dict[str, Any], settings: ModelSettings) -> bool:
                 f" {settings.device}: set model.dtype to auto"
             )
         return True
-    return is_possible and (settings.device == "cpu" or not _may_have_gpu())
+    return is_possible and (settings.device == "cpu" or not _may_have_gpu() or not _has_gpu())
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -99,6 +99,12 @@ def _may_have_gpu() -> bool:
     if platform.system() == "Darwin":
         return platform.machine() == "arm64"
     return any(Path(path).exists() for path in _DRIVER_TRACES)
+
+
+def _has_gpu() -> bool:
+    from completion_server.backends.torch_loading import choose_device
+
+    return choose_device("auto").type != "cpu"
 
 
 def _load_int8(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen2Config
 
+from completion_server.backends import loading
 from completion_server.backends.int8 import Int8Model
 from completion_server.backends.int8_weights import BLOCK, dequantize, is_int8_able, load_int8_weights, quantize
 from completion_server.backends.loading import load_model
@@ -219,6 +220,25 @@ def test_asked_for_where_it_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(UnsupportedModelError, match="int8 is for"):
         load_model(tmp_path, ModelSettings(dtype="int8"), tmp_path, silent)
+
+
+@pytest.mark.parametrize(
+    ("settings", "may_have_gpu", "has_gpu", "expected"),
+    [
+        ({}, False, False, True),
+        ({}, True, False, True),  # a driver's file alone is no GPU
+        ({}, True, True, False),
+        ({"device": "cpu"}, True, True, True),
+        ({"device": "cuda"}, False, False, False),
+        ({"dtype": "float32"}, False, False, False),
+    ],
+)
+def test_int8_is_the_choice_where_no_gpu_is(
+    settings: dict[str, str], may_have_gpu: bool, has_gpu: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_may_have_gpu", lambda: may_have_gpu)
+    monkeypatch.setattr(loading, "_has_gpu", lambda: has_gpu)
+    assert loading.wants_int8(CONFIGS["llama"].to_dict(), ModelSettings(**settings)) == expected
 
 
 @pytest.mark.parametrize("change", [{"hidden_size": 72}, {"head_dim": 24}, {"intermediate_size": 100}])
