@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from completion_server.backends.native_config import NativeConfig
@@ -66,7 +67,7 @@ def load_int8_weights(config: NativeConfig, paths: Sequence[Path], cache_dir: Pa
     except (KeyError, ValueError) as error:
         raise ModelFormatError(f"config.json and the weights in {paths[0].parent} do not fit: {error}") from error
     try:
-        return _keep(arrays, kept)
+        return _keep(arrays, kept, paths[0].resolve().parent)
     except OSError as error:
         _log.warning("int8 weights cannot be kept in %s, so every start makes them again: %s", cache_dir, error)
         return WeightFiles.of_arrays(arrays)
@@ -83,20 +84,33 @@ def _kept_path(paths: Sequence[Path], cache_dir: Path) -> Path:
     return cache_dir / "int8" / f"{place}-{content}.safetensors"
 
 
-def _keep(arrays: dict[str, npt.NDArray[np.generic]], path: Path) -> WeightFiles:
-    """Write ``arrays`` whole or not at all, drop what was kept for an earlier content of the same place."""
+def _keep(arrays: dict[str, npt.NDArray[np.generic]], path: Path, model: Path) -> WeightFiles:
+    """Write ``arrays`` whole or not at all; drop what was made of models that have changed or are gone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        save_file(arrays, partial)
+        save_file(arrays, partial, metadata={"model": str(model)})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    for other in path.parent.glob(f"{path.name.partition('-')[0]}-*.safetensors"):
-        if other != path:
+    for other in path.parent.glob("*.safetensors"):
+        if other != path and (_place_of(other) == _place_of(path) or not _is_of_a_model(other)):
             with contextlib.suppress(OSError):
                 other.unlink()
     return WeightFiles([path])
+
+
+def _place_of(kept: Path) -> str:
+    return kept.name.partition("-")[0]
+
+
+def _is_of_a_model(kept: Path) -> bool:
+    """Whether the model that ``kept`` was made of is still there."""
+    try:
+        with safe_open(kept, "np") as file:
+            return Path(file.metadata()["model"]).is_dir()
+    except (OSError, SafetensorError, KeyError, TypeError):
+        return False
 
 
 def _quantized(config: NativeConfig, weights: WeightFiles) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,18 @@ def test_the_weights_are_made_once_and_again_when_the_model_changes(tmp_path: Pa
     load_int8_weights(config, weight_paths(directory), tmp_path / "cache")
     (second,) = kept.iterdir()
     assert second != first
+
+
+def test_weights_of_a_model_that_is_gone_go_too(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for name in ("old", "new"):
+        reference("llama").save_pretrained(tmp_path / name)
+    config = NativeConfig.from_dict(json.loads((tmp_path / "old" / "config.json").read_text()))
+    load_int8_weights(config, weight_paths(tmp_path / "old"), cache)
+    shutil.rmtree(tmp_path / "old")
+    (cache / "int8" / "x-y.safetensors").write_text("damaged")
+    load_int8_weights(config, weight_paths(tmp_path / "new"), cache)
+    assert len(list((cache / "int8").iterdir())) == 1
 
 
 def test_a_damaged_file_of_int8_weights_is_made_again(saved: dict[str, Path], tmp_path: Path) -> None:
