@@ -187,12 +187,14 @@ class CompletionService:
             item = completion.items[0]
             accepted = request.document.with_replacement(item.start, item.end, item.text)
             places.append(accepted)
+        # As typing would ask: by hand there are several alternatives, and they may be long.
+        ahead = dataclasses.replace(request, trigger=TriggerKind.AUTOMATIC, max_items=1)
         for document, position in [*places, after_enter(*accepted)]:
             if request.cancellation.is_cancelled:
                 return
-            prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens)
-            if self._engine.num_missing_tokens(prompt) <= _MAX_TOKENS_AHEAD:
-                self.complete(dataclasses.replace(request, document=document, position=position))
+            ahead = dataclasses.replace(ahead, document=document, position=position)
+            if self.recall(ahead) is None and self._is_near(ahead):
+                self.complete(ahead)
 
     def prefill(self, request: CompletionRequest) -> None:
         """Idle work: read a document to its end (``request.position``) before anybody asks for a place in it.
@@ -227,6 +229,12 @@ class CompletionService:
 
     def status(self) -> dict[str, object]:
         return self._engine.status()
+
+    def _is_near(self, request: CompletionRequest) -> bool:
+        """Whether little of the prompt is missing in the prefix cache."""
+        sampling = self._sampling(request.trigger)
+        prompt = self._prompts.build(request.document, request.position, self._settings, sampling.max_new_tokens)
+        return self._engine.num_missing_tokens(prompt) <= _MAX_TOKENS_AHEAD
 
     def _is_out_of_reach(self, prompt: Prompt, deadline: Deadline) -> bool:
         """Whether reading ``prompt`` would leave too little of the time for writing."""

@@ -345,6 +345,17 @@ def test_a_place_that_would_take_too_long_to_read_gets_a_short_prompt_first() ->
     assert "has_short_prompt" not in service.complete(patient).trace
 
 
+def test_looking_ahead_of_an_answer_by_hand_asks_as_typing_does() -> None:
+    engine = ScriptedEngine("foo", "bar", "baz")
+    service, _ = make_service(engine)
+    request = make_request("x = ˇ\n", trigger=TriggerKind.INVOKED, max_items=3)
+    shown = service.complete(request)
+    assert (len(shown.items), engine.sampling.max_new_tokens if engine.sampling else 0) == (3, 256)
+    service.look_ahead(request, shown)
+    assert engine.sampling is not None
+    assert engine.sampling.max_new_tokens == 64
+
+
 def test_looking_ahead_ends_when_somebody_asks_and_can_be_switched_off() -> None:
     engine = ScriptedEngine("foo")
     service, _ = make_service(engine)
