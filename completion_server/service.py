@@ -117,15 +117,13 @@ class CompletionService:
         trace = RequestTrace(request.request_id, request.arrived_at)
         if request.cancellation.is_cancelled:
             return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
+        with trace.stage("completion_cache"):
+            known = self.recall(request)
+        if known is not None:
+            return known
         document, position = _with_selection(request)
         trigger = decide_trigger(document, position, request.trigger)
         trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
-        if trigger.mode is CompletionMode.NONE:
-            return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
-        with trace.stage("completion_cache"):
-            known = self._lookup(request, document, position)
-        if known is not None:
-            return _answer_from_cache(request, known, trace)
         if request.trigger is TriggerKind.AUTOMATIC and not self._cpu_budget.is_left():
             trace.note(reason="the CPU budget is used up")
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
@@ -133,7 +131,7 @@ class CompletionService:
             sampling = self._sampling(request.trigger)
             draft = self._completion_cache.lookup_draft(document, position)
             prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens, draft)
-            if self._is_out_of_reach(prompt, request.deadline):
+            if is_short := self._is_out_of_reach(prompt, request.deadline):
                 trace.note(has_short_prompt=True)
                 short = _with_short_prompt(self._settings)
                 prompt = self._prompts.build(document, position, short, sampling.max_new_tokens, draft)
@@ -154,7 +152,9 @@ class CompletionService:
             texts = _process(result, document, position, trigger, trace)
         if texts and result.finish_reason is not FinishReason.DEADLINE:
             self._completion_cache.store(document, position, texts)
-        elif result.finish_reason is FinishReason.STOP and request.trigger is TriggerKind.AUTOMATIC:
+        elif (
+            result.finish_reason is FinishReason.STOP and request.trigger is TriggerKind.AUTOMATIC and not is_short
+        ):
             self._completion_cache.store_nothing(document, position)
         return _answer(request, texts, result.finish_reason, trace)
 

@@ -338,6 +338,10 @@ def test_a_place_that_would_take_too_long_to_read_gets_a_short_prompt_first() ->
     assert engine.num_prefills == 1
     assert prompts.budgets[2] == (1024, 256)
     assert engine.num_calls == 1  # places further on are as far from being read
+    engine.texts = ["  "]  # having nothing to say after a short prompt is no verdict on the place
+    for asked in (2, 3):
+        service.complete(make_request("w = ˇ\n", deadline=Deadline.after_ms(300)))
+        assert engine.num_calls == asked
     engine.num_missing = 100
     assert "has_short_prompt" not in service.complete(make_request("y = ˇ\n")).trace
     patient = make_request("z = ˇ\n", deadline=Deadline.never())
