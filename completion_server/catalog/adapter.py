@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from completion_server.catalog.progress import Progress
+from completion_server.catalog.safetensors_file import MappedTensor, map_safetensors
 from completion_server.errors import ModelError, ModelFormatError
 
 _PREFIX = "base_model.model."
 _EMBEDDING = "model.embed_tokens.weight"
 _ROWS = f"{_PREFIX}model.embed_tokens.token_adapter.trainable_tokens_delta"
-_STORED: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 
 Floats = npt.NDArray[np.float32]
 
@@ -70,8 +70,8 @@ def apply_adapter(adapter: ShippedAdapter, directory: Path, progress: Progress) 
 
     Raises ModelFormatError when the adapter does not fit the model, OSError when the files cannot be changed.
     """
-    deltas = _Tensors(adapter.path / "adapter_model.safetensors", "r")
-    weights = _Tensors(directory / "model.safetensors", "r+")
+    deltas = _Tensors(adapter.path / "adapter_model.safetensors")
+    weights = _Tensors(directory / "model.safetensors", is_writable=True)
     scale = float(adapter.config["lora_alpha"]) / float(adapter.config["r"])
     stems = sorted(name.removesuffix(".lora_A.weight") for name in deltas.names if name.endswith(".lora_A.weight"))
     for number, stem in enumerate(stems):
@@ -109,36 +109,29 @@ def respell_tokens(definition: dict[str, Any], spellings: Mapping[str, str]) -> 
 class _Tensors:
     """The tensors of one safetensors file, mapped; read as float32, written in their own type."""
 
-    def __init__(self, path: Path, mode: str) -> None:
+    def __init__(self, path: Path, *, is_writable: bool = False) -> None:
         try:
-            self._map: np.memmap[Any, np.dtype[np.uint8]] = np.memmap(
-                path, np.uint8, "r+" if mode == "r+" else "r"
-            )
-            length = int.from_bytes(self._map[:8].tobytes(), "little")
-            self._header: dict[str, Any] = json.loads(self._map[8 : 8 + length].tobytes())
+            self._map, self._tensors = map_safetensors(path, is_writable=is_writable)
         except ValueError as error:
             raise ModelFormatError(f"{path} is damaged: {error}") from error
-        self._header.pop("__metadata__", None)
-        self._start = 8 + length
 
     @property
     def names(self) -> list[str]:
-        return list(self._header)
+        return list(self._tensors)
 
     def read(self, name: str) -> Floats:
         """(shape of the tensor)."""
-        return _to_float(self._stored(name))
+        return self._tensor(name).float32()
 
     def add(self, name: str, change: Floats) -> None:
-        stored = self._stored(name)
-        if stored.shape != change.shape:
-            raise ModelFormatError(
-                f"the adapter does not fit the weight {name}: {change.shape}, not {stored.shape}"
-            )
-        stored[...] = _from_float(_to_float(stored) + change, stored.dtype)
+        tensor = self._tensor(name)
+        shape = tensor.numbers.shape
+        if shape != change.shape:
+            raise ModelFormatError(f"the adapter does not fit the weight {name}: {change.shape}, not {shape}")
+        tensor.numbers[...] = _from_float(tensor.float32() + change, tensor.numbers.dtype)
 
     def set_rows(self, name: str, rows: list[int], values: Floats) -> None:
-        stored = self._stored(name)
+        stored = self._tensor(name).numbers
         if values.shape != (len(rows), stored.shape[1]) or max(rows) >= stored.shape[0]:
             raise ModelFormatError(f"the adapter does not fit the weight {name}")
         stored[rows] = _from_float(values, stored.dtype)
@@ -146,22 +139,11 @@ class _Tensors:
     def flush(self) -> None:
         self._map.flush()
 
-    def _stored(self, name: str) -> npt.NDArray[Any]:
-        """A view on the file."""
+    def _tensor(self, name: str) -> MappedTensor:
         try:
-            facts = self._header[name]
-            start, end = facts["data_offsets"]
-            raw: npt.NDArray[Any] = self._map[self._start + start : self._start + end]
-            stored: npt.NDArray[Any] = raw.view(_STORED[facts["dtype"]]).reshape(facts["shape"])
-        except (KeyError, ValueError, TypeError) as error:
-            raise ModelFormatError(f"the weight {name} is missing or of an unknown kind: {error}") from error
-        return stored
-
-
-def _to_float(stored: npt.NDArray[Any]) -> Floats:
-    if stored.dtype == np.uint16:  # the upper half of a float32
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(np.float32)
+            return self._tensors[name]
+        except KeyError as error:
+            raise ModelFormatError(f"the weight {name} is missing") from error
 
 
 def _from_float(values: Floats, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
