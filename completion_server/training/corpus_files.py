@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from completion_server.training.corpus_secrets import has_secret, is_secret_file
+from completion_server.secrets_filter import has_secret, is_secret_file
 
 LANGUAGES = {
     ".py": "python", ".pyi": "python", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from completion_server.secrets_filter import has_secret, is_secret_file
 from completion_server.training.corpus_files import is_wanted_text, read_tree
-from completion_server.training.corpus_secrets import has_secret, is_secret_file
 
 CODE = "def area(width, height):\n    return width * height\n\n\n" * 6
 

@@ -1,4 +1,4 @@
-"""Files and lines that look like secrets; a file with one is left out of a corpus altogether."""
+"""Files and lines that look like secrets: kept out of prompts and of training corpora altogether."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""Syntax trees of source text in any state, by tree-sitter's error-tolerant parsers (Wagner 1998; Brunsfeld 2018).
+
+One place that knows which grammar an editor's language id stands for. Grammars come with the package, none is
+fetched.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+_GRAMMAR_OF_LANGUAGE_ID = {
+    "bash": "bash",
+    "c": "c",
+    "cpp": "cpp",
+    "csharp": "csharp",
+    "css": "css",
+    "cuda-cpp": "cuda",
+    "dart": "dart",
+    "elixir": "elixir",
+    "go": "go",
+    "haskell": "haskell",
+    "html": "html",
+    "java": "java",
+    "javascript": "javascript",
+    "javascriptreact": "javascript",
+    "json": "json",
+    "jsonc": "json",
+    "julia": "julia",
+    "kotlin": "kotlin",
+    "lua": "lua",
+    "php": "php",
+    "python": "python",
+    "r": "r",
+    "ruby": "ruby",
+    "rust": "rust",
+    "scala": "scala",
+    "shellscript": "bash",
+    "sh": "bash",
+    "sql": "sql",
+    "swift": "swift",
+    "tsx": "tsx",
+    "toml": "toml",
+    "typescript": "typescript",
+    "typescriptreact": "tsx",
+    "yaml": "yaml",
+    "zig": "zig",
+}  # LSP 3.18, "TextDocumentItem", and the file types that Neovim and Emacs send
+
+
+def grammar_of(language_id: str) -> str | None:
+    """The grammar for an editor's language id, None where there is none (prose, unknown languages)."""
+    return _GRAMMAR_OF_LANGUAGE_ID.get(language_id)
+
+
+@lru_cache(maxsize=64)
+def parser_for(language_id: str) -> Any:
+    """A tree-sitter ``Parser`` for an editor's language id, or None. Parsers are not for two threads at once."""
+    grammar = grammar_of(language_id)
+    if grammar is None:
+        return None
+    try:
+        from tree_sitter_language_pack import get_parser
+    except ImportError:
+        return None
+    try:
+        return get_parser(grammar)  # type: ignore[arg-type]
+    except LookupError:
+        return None
