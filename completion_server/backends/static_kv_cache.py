@@ -24,7 +24,7 @@ class StaticKVCache:
         self._num_tokens = 0
         self.recorded: dict[int, object] = {}
         self.uses: dict[int, int] = {}
-        """By number of tokens: passes recorded on these tensors, how often each was asked for (``step_graphs``)."""
+        """By number of tokens: passes recorded on these tensors, and how often each was asked for."""
 
     @property
     def num_tokens(self) -> int:
