@@ -243,6 +243,35 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     evaluate_command.run(options, task, out=out, as_json=as_json)
 
 
+@app.command("evaluate-package")
+def evaluate_package(
+    package: Annotated[Path, typer.Argument(help="Directory of a Python package with tests; it is copied.")],
+    tests: Annotated[
+        str, typer.Option("--tests", help="What runs its tests, in the copy.")
+    ] = "python -m pytest -xq",
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="MODEL", help="May be repeated; default: as in the settings."),
+    ] = None,
+    holes: Annotated[int, typer.Option("--holes", min=1, help="Lines to judge; the tests notice each.")] = 30,
+    seed: Annotated[int, typer.Option("--seed", help="Decides which lines.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Take out lines of a real package in turn, let the model write them, and run the package's own tests.
+
+    What the model wrote is run: with limits, without sockets, but as you. The last line of stdout is JSON.
+    """
+    import shlex
+
+    from completion_server.cli import evaluate_package_command
+    from completion_server.evaluation.package_holes import PackageTask
+
+    names: list[str | None] = [*model] if model else [None]
+    options = [CommonOptions(name, None, None) for name in names]
+    task = PackageTask(package, shlex.split(tests), holes, seed)
+    evaluate_package_command.run(options, task, as_json=as_json)
+
+
 @bench_app.command("latency")
 def bench_latency(  # noqa: PLR0913 - one parameter per option
     lines: Annotated[int, typer.Option(min=20, help="Lines of the file that is typed into.")] = 1000,
