@@ -267,7 +267,7 @@ def evaluate_package(
     from completion_server.evaluation.package_holes import PackageTask
 
     names: list[str | None] = [*model] if model else [None]
-    options = [CommonOptions(name, None, None) for name in names]
+    options = [CommonOptions(name, False, None) for name in names]
     task = PackageTask(package, shlex.split(tests), holes, seed)
     evaluate_package_command.run(options, task, as_json=as_json)
 
