@@ -1,7 +1,7 @@
 """Ablations of the adapter's recipe: short runs that differ in one thing, scored on the same held-out holes.
 
 Every arm sees the same number of steps from the same seed. Scored is the middle in its two tokenizations (apart
-from the prefix, and in one piece with it, as token healing asks for it), in nats per character of the same middles:
+from the prefix, and in one piece with it, as token healing asks), in nats per character of the same middles:
 so arms which cut text differently can be compared. Lower is better. The spread is the standard error of the mean
 difference to the first arm over the holes. Ends in one JSON line; an arm that has a result is not run again.
 
