@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,26 @@ class CausalLM(Protocol):
 
         Returns (num_logits, vocab_size), float32 or float64; ``num_logits`` may be 0. When it raises,
         ``kv_cache.num_tokens`` is what it was before.
+        """
+        ...
+
+
+@runtime_checkable
+class BranchingLM(Protocol):
+    """A ``CausalLM`` that can keep several continuations of one text apart in one KV cache."""
+
+    def forward_branches(
+        self,
+        token_ids: Sequence[int],
+        kv_cache: KVCache,
+        positions: Sequence[int],
+        visible: npt.NDArray[np.bool_],
+    ) -> Logits:
+        """Append ``token_ids``, T tokens of different branches; logits (T, vocab_size) after each.
+
+        ``positions`` (T,) counts from the start of the text. ``visible`` (T, B) says which of the last B tokens of
+        the cache, the new ones included, each new token may look at (itself among them); all before those are the
+        common text, and seen by all.
         """
         ...
 

@@ -41,7 +41,8 @@ from completion_server.request import (
 from completion_server.trigger import CompletionMode, Trigger, decide_trigger
 
 if TYPE_CHECKING:
-    from completion_server.engine.engine import Generation, GenerationResult
+    from completion_server.engine.engine import GenerationResult
+    from completion_server.engine.writing import Generation
 
 _MAX_BLOCK_LINES = 12
 _MAX_TOKENS_AHEAD = 64  # to feed for a place that the cursor may never reach

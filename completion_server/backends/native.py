@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -91,15 +93,46 @@ class NativeModel:
             if logits is not None:
                 kv_cache.advance(new)
                 return as_logits(logits[-num_logits:])
-        hidden = self._embedding[torch.tensor(token_ids, device=self._device)]  # (T, C)
-        cos, sin = self._cos[past : past + new], self._sin[past : past + new]  # (T, 1, D)
+        positions = torch.arange(past, past + new, device=self._device)
         mask = self._attention_mask(past, new) if new > 1 else None
-        for index, layer in enumerate(self._layers):
-            hidden = self._block(hidden, index, layer, kv_cache.append, cos, sin, mask)
-        kv_cache.advance(new)
+        hidden = self._run_blocks(token_ids, positions, mask, kv_cache)
         if num_logits == 0:
             return as_logits(torch.empty(0, self.vocab_size))
         return as_logits(self._head_logits(hidden[-num_logits:]))  # (num_logits, V)
+
+    @torch.inference_mode()
+    def forward_branches(
+        self,
+        token_ids: Sequence[int],
+        kv_cache: KVCache,
+        positions: Sequence[int],
+        visible: npt.NDArray[np.bool_],
+    ) -> Logits:
+        if not isinstance(kv_cache, StaticKVCache):
+            raise ModelError("a KV cache of another backend was given to this model")
+        new, num_branched = visible.shape
+        kv_cache.check_room(new)
+        is_seen = torch.ones(new, kv_cache.num_tokens + new, dtype=torch.bool)
+        is_seen[:, -num_branched:] = torch.from_numpy(visible)
+        mask = torch.zeros(is_seen.shape, dtype=self._embedding.dtype).masked_fill(~is_seen, float("-inf"))
+        mask = self._for_each_head(mask.to(self._device))
+        hidden = self._run_blocks(token_ids, torch.tensor(positions, device=self._device), mask, kv_cache)
+        return as_logits(self._head_logits(hidden))
+
+    def _run_blocks(
+        self,
+        token_ids: Sequence[int],
+        positions: torch.Tensor,
+        mask: torch.Tensor | None,
+        kv_cache: StaticKVCache,
+    ) -> torch.Tensor:
+        """Hidden states (T, C) of ``token_ids`` at ``positions`` (T,), which ``kv_cache`` holds afterwards."""
+        hidden = self._embedding[torch.tensor(token_ids, device=self._device)]  # (T, C)
+        cos, sin = self._cos[positions], self._sin[positions]  # (T, 1, D)
+        for index, layer in enumerate(self._layers):
+            hidden = self._block(hidden, index, layer, kv_cache.append, cos, sin, mask)
+        kv_cache.advance(len(token_ids))
+        return hidden
 
     @torch.inference_mode()
     def static_step(
@@ -129,13 +162,16 @@ class NativeModel:
         """Additive (G*T, capacity)."""
         columns = torch.arange(capacity, device=self._device)
         mask = torch.zeros(len(positions), capacity, dtype=self._embedding.dtype, device=self._device)
-        mask = mask.masked_fill(columns[None, :] > positions[:, None], float("-inf"))
-        return mask.repeat(self._config.num_heads // self._config.num_kv_heads, 1)
+        return self._for_each_head(mask.masked_fill(columns[None, :] > positions[:, None], float("-inf")))
 
     def _attention_mask(self, past: int, new: int) -> torch.Tensor:
         """Additive (G*T, past + T), G query heads per key: a new token sees everything up to itself."""
         shape = (new, past + new)
         mask = torch.full(shape, float("-inf"), dtype=self._embedding.dtype, device=self._device).triu(past + 1)
+        return self._for_each_head(mask)
+
+    def _for_each_head(self, mask: torch.Tensor) -> torch.Tensor:
+        """(T, keys) -> (G*T, keys) for the heads that share keys."""
         return mask.repeat(self._config.num_heads // self._config.num_kv_heads, 1)
 
     def _block(  # noqa: PLR0913 - one decoder block; a parameter object would be built per layer and token

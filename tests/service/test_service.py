@@ -8,7 +8,8 @@ import pytest
 
 from completion_server.config import CacheSettings, GenerationSettings, Settings
 from completion_server.document import Document, Position
-from completion_server.engine.engine import Generation, GenerationResult, GenerationStats
+from completion_server.engine.engine import GenerationResult, GenerationStats
+from completion_server.engine.writing import Generation
 from completion_server.model import Prompt, SamplingParams
 from completion_server.request import (
     CancellationToken,
