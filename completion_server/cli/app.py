@@ -381,6 +381,20 @@ def bench_quality(
     bench_quality_command.run(CommonOptions(model, offline, threads), as_json=as_json)
 
 
+@bench_app.command("items")
+def bench_items(
+    places: Annotated[int, typer.Option(min=2, help="Places in a file at which is asked.")] = 30,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare several suggestions asked for by hand with one, at the same places in turns."""
+    from completion_server.cli import bench_items_command
+
+    bench_items_command.run(CommonOptions(model, offline, threads), num_places=places, as_json=as_json)
+
+
 @bench_app.command("documents")
 def bench_documents(as_json: JsonOption = False) -> None:
     """Measure what one key press costs the server's documents."""
