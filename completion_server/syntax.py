@@ -6,6 +6,7 @@ fetched.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -53,9 +54,14 @@ def grammar_of(language_id: str) -> str | None:
     return _GRAMMAR_OF_LANGUAGE_ID.get(language_id)
 
 
-@lru_cache(maxsize=64)
 def parser_for(language_id: str) -> Any:
-    """A tree-sitter ``Parser`` for an editor's language id, or None. Parsers are not for two threads at once."""
+    """A tree-sitter ``Parser`` for an editor's language id, or None. It is the calling thread's own."""
+    return _parser_for(language_id, threading.get_ident())
+
+
+@lru_cache(maxsize=128)
+def _parser_for(language_id: str, _thread: int) -> Any:
+    """One per thread: parsers are not for two threads at once."""
     grammar = grammar_of(language_id)
     if grammar is None:
         return None
