@@ -62,6 +62,7 @@ def build_service_from_directory(
 ) -> CompletionService:
     """The same for a model directory (config.json, safetensors, tokenizer.json) that is there already."""
     from completion_server.backends.loading import load_model
+    from completion_server.context.collect import ContextCollector
     from completion_server.engine.engine import Engine
     from completion_server.prompt.build import ModelFacts, PromptBuilder
     from completion_server.tokenizer import StreamingDetokenizer, Tokenizer
@@ -96,7 +97,7 @@ def build_service_from_directory(
     progress("warming up", None)
     prompts.warm_up()
     _warm_up(engine)
-    return CompletionService(engine, prompts, settings)
+    return CompletionService(engine, prompts, settings, ContextCollector())
 
 
 def _warm_up(engine: object) -> None:

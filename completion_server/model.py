@@ -114,6 +114,8 @@ class Prompt:
     """Text at hand that is not in ``token_ids``; what the model writes may be a copy of a part of it."""
     num_prefix_tokens: int = 0
     num_suffix_tokens: int = 0
+    snippet_sizes: tuple[int, ...] = ()
+    """Tokens that each of the snippets given takes in ``token_ids``; 0 for one that did not fit."""
 
     @property
     def num_prompt_tokens(self) -> int:

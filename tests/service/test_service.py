@@ -20,6 +20,7 @@ from completion_server.request import (
     TriggerKind,
 )
 from completion_server.service import CompletionService
+from completion_server.snippet import CrossFileContext
 from tests.support.marked import parse_marked
 
 
@@ -74,8 +75,17 @@ class PlainPrompts:
         self.drafts: list[str] = []
         self.budgets: list[tuple[int, int]] = []
 
+    def shows_snippets(self, settings: Settings) -> bool:
+        return False
+
     def build(
-        self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
+        self,
+        document: Document,
+        position: Position,
+        settings: Settings,
+        max_new_tokens: int,
+        draft: str = "",
+        context: CrossFileContext | None = None,
     ) -> Prompt:
         self.places.append((document, position))
         self.drafts.append(draft)
