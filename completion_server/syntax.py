@@ -48,6 +48,16 @@ _GRAMMAR_OF_LANGUAGE_ID = {
     "zig": "zig",
 }  # LSP 3.18, "TextDocumentItem", and the file types that Neovim and Emacs send
 
+LANGUAGE_ID_OF_ENDING = {
+    "py": "python", "pyi": "python", "ts": "typescript", "mts": "typescript", "cts": "typescript",
+    "tsx": "typescriptreact", "js": "javascript", "mjs": "javascript", "cjs": "javascript",
+    "jsx": "javascriptreact", "go": "go", "rs": "rust", "java": "java", "c": "c", "h": "cpp", "cc": "cpp",
+    "cpp": "cpp", "cxx": "cpp",
+    "hh": "cpp", "hpp": "cpp", "hxx": "cpp", "cs": "csharp", "kt": "kotlin", "rb": "ruby", "php": "php",
+    "swift": "swift", "scala": "scala", "lua": "lua", "dart": "dart", "sh": "shellscript",
+}  # fmt: skip
+"""A file's ending, without its dot, in lower case; where C and C++ share one, C++ reads both."""
+
 
 def grammar_of(language_id: str) -> str | None:
     """The grammar for an editor's language id, None where there is none (prose, unknown languages)."""

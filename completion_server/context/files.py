@@ -13,6 +13,7 @@ from completion_server.context.imports import Import, find_imports
 from completion_server.context.outline import Definition, outline
 from completion_server.document import Document
 from completion_server.secrets_filter import redact
+from completion_server.syntax import LANGUAGE_ID_OF_ENDING
 
 MAX_FILE_BYTES = 128 * 1024
 _MAX_MEAN_LINE_CHARS = 200
@@ -20,14 +21,6 @@ _HEAD_LINES, _HEAD_CHARS = 200, 16_000
 _MAX_DIRECTORIES = 20_000
 _MAX_DEPTH = 32
 
-LANGUAGE_OF_ENDING = {
-    "py": "python", "pyi": "python", "ts": "typescript", "mts": "typescript", "cts": "typescript",
-    "tsx": "typescriptreact", "js": "javascript", "mjs": "javascript", "cjs": "javascript",
-    "jsx": "javascriptreact", "go": "go", "rs": "rust", "java": "java", "c": "c", "h": "cpp", "cc": "cpp",
-    "cpp": "cpp", "cxx": "cpp",
-    "hh": "cpp", "hpp": "cpp", "hxx": "cpp", "cs": "csharp", "kt": "kotlin", "rb": "ruby", "php": "php",
-    "swift": "swift", "scala": "scala", "lua": "lua", "dart": "dart", "sh": "shellscript",
-}  # fmt: skip
 _FAMILIES = (
     frozenset({"typescript", "typescriptreact", "javascript", "javascriptreact", "tsx"}),
     frozenset({"c", "cpp", "cuda-cpp"}),
@@ -53,7 +46,7 @@ class SourceText:
 
 def language_of(path: str) -> str | None:
     """The language id by the file's ending; None for files that are no source code."""
-    return LANGUAGE_OF_ENDING.get(path.rpartition("/")[2].rpartition(".")[2].lower())
+    return LANGUAGE_ID_OF_ENDING.get(path.rpartition("/")[2].rpartition(".")[2].lower())
 
 
 def is_same_family(first: str, second: str) -> bool:
