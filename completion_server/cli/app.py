@@ -401,3 +401,18 @@ def bench_documents(as_json: JsonOption = False) -> None:
     from completion_server.cli import bench_command
 
     bench_command.run_documents(as_json=as_json)
+
+
+@bench_app.command("context")
+def bench_context(
+    files: Annotated[int, typer.Option(min=16, help="Files of the workspace that is made for it.")] = 2000,
+    requests: Annotated[int, typer.Option(min=1, help="Places to choose snippets for.")] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose snippets of other files at random places of a workspace.
+
+    The last line of stdout is one JSON object.
+    """
+    from completion_server.cli import bench_context_command
+
+    bench_context_command.run(files, requests, as_json=as_json)
