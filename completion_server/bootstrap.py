@@ -15,21 +15,28 @@ from completion_server.service import CompletionService
 
 if TYPE_CHECKING:
     from completion_server.catalog.resolve import ResolvedModel
+    from completion_server.cross_file import ContextSource
 
 Progress = Callable[[str, float | None], None]
 
 _log = logging.getLogger(__name__)
 
 
-def build_service(settings: Settings, progress: Progress, *, allow_fetch: bool = True) -> CompletionService:
+def build_service(
+    settings: Settings,
+    progress: Progress,
+    *,
+    allow_fetch: bool = True,
+    context: ContextSource | None = None,
+) -> CompletionService:
     """Fetch (first time only), load and warm up the model of ``settings``.
 
-    ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. Raises
-    ModelError with what to do about it.
+    ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. ``context``
+    None: one that indexes workspaces in the background. Raises ModelError with what to do about it.
     """
     resolved = resolve(settings, progress, allow_fetch=allow_fetch)
     return build_service_from_directory(
-        resolved.path, settings, cache_dir_of(settings.model), progress, resolved.fim_format
+        resolved.path, settings, cache_dir_of(settings.model), progress, resolved.fim_format, context
     )
 
 
@@ -59,6 +66,7 @@ def build_service_from_directory(
     cache_dir: Path,
     progress: Progress,
     stated_fim_format: str | None = None,
+    context: ContextSource | None = None,
 ) -> CompletionService:
     """The same for a model directory (config.json, safetensors, tokenizer.json) that is there already."""
     from completion_server.backends.loading import load_model
@@ -97,7 +105,7 @@ def build_service_from_directory(
     progress("warming up", None)
     prompts.warm_up()
     _warm_up(engine)
-    return CompletionService(engine, prompts, settings, ContextCollector())
+    return CompletionService(engine, prompts, settings, context or ContextCollector())
 
 
 def _warm_up(engine: object) -> None:

@@ -224,6 +224,15 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     likelihood: Annotated[
         bool, typer.Option("--likelihood", help="Also measure the likelihood of the middles and of plain text.")
     ] = False,
+    context: Annotated[
+        int,
+        typer.Option(
+            "--context",
+            min=0,
+            metavar="N",
+            help="Also N holes that need a name of another file, without and with snippets of other files.",
+        ),
+    ] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the scores to this JSON file.")] = None,
     offline: OfflineOption = False,
     threads: ThreadsOption = None,
@@ -239,7 +248,7 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     _use_log_level(log_level)
     names: list[str | None] = [*model] if model else [None]
     options = [CommonOptions(name, offline, threads) for name in names]
-    task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood)
+    task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood, context)
     evaluate_command.run(options, task, out=out, as_json=as_json)
 
 

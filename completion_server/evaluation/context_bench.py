@@ -49,7 +49,9 @@ def measure_context(root: Path, num_files: int = 2000, num_requests: int = 500, 
         is_more = collector.work()
         longest_piece_ms = max(longest_piece_ms, (time.perf_counter() - before) * 1000)
     index_seconds = time.perf_counter() - began
-    kept_ms, chosen_ms, num_snippets = [], [], 0
+    kept_ms: list[float] = []
+    chosen_ms: list[float] = []
+    num_snippets = 0
     for _ in range(num_requests):
         document = _document(root, rng.choice(paths))
         place = Position(rng.randrange(len(document.lines)), 0)
