@@ -98,15 +98,18 @@ def test_a_better_selection_is_read_at_idle_and_then_costs_nothing(tmp_path: Pat
 
 
 def test_a_document_read_at_idle_is_the_head_of_a_prompt_in_its_middle(tmp_path: Path) -> None:
-    service = make_service("smollm2", settled_collector(write_files(tmp_path, FILES)))
-    text = BEFORE + "size = area(1)\n"
+    collector = settled_collector(write_files(tmp_path, FILES))
+    service = make_service("smollm2", collector)
+    text = BEFORE + "size = area(1)\n" + "\n" * 60
     end = request_for(tmp_path, text + "ˇ")
     service.prefill(end)
+    first = collector.collect(end.document, end.position, end.workspace, 100)
     line = BEFORE.count("\n")
     place = dataclasses.replace(end, position=Position(line, len("size = area(1)")))
     trace = service.complete(place).trace
     assert trace["snippets"]
     assert int(str(trace["num_prefilled_tokens"])) <= 12
+    assert collector.collect(place.document, place.position, place.workspace, 100) is first
 
 
 @pytest.mark.parametrize(("path", "word"), [("hidden.py", ".completionignore"), (".env", "secrets")])
