@@ -4,6 +4,7 @@ CompletionServerError
 ├── ConfigError             a settings file or value that cannot be used at all
 ├── DocumentError           an edit or a position that does not fit the document
 ├── RequestError            a request that cannot be answered (unknown document, ...)
+├── RemoteError             a model server that cannot be reached, refuses, or breaks off
 └── ModelError              anything about model files
     ├── ModelNotFoundError      no such model here, and not allowed or able to fetch it
     ├── ModelFormatError        files of a kind or shape that is refused or not understood
@@ -29,6 +30,10 @@ class DocumentError(CompletionServerError):
 
 class RequestError(CompletionServerError):
     """A request that cannot be answered."""
+
+
+class RemoteError(CompletionServerError):
+    """A model server that cannot be reached, refuses, or breaks off."""
 
 
 class ModelError(CompletionServerError):

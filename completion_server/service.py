@@ -253,7 +253,7 @@ class CompletionService:
         self._cross_file.close()
 
     def apply_settings(self, settings: Settings) -> None:
-        """Take over everything but ``settings.model``, which needs another service."""
+        """Take over everything but ``settings.model`` and ``settings.remote``, which need another service."""
         if settings.cache.completion_cache_entries != self._settings.cache.completion_cache_entries:
             self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         if settings.generation != self._settings.generation:

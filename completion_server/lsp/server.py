@@ -207,7 +207,7 @@ class CompletionLanguageServer(LanguageServer):
             self.log_to_client(types.MessageType.Error, status.message)
             self.show_once(types.MessageType.Error, f"No completions: {status.message}")
         elif status.state is WorkerState.READY:
-            self.log_to_client(types.MessageType.Info, f"{self.settings.model.name} is ready")
+            self.log_to_client(types.MessageType.Info, f"{self.settings.source_name} is ready")
             self._show_model_warnings(status.service.get("warnings"))
             self.prepare_last_document()
         for waiter in self._settled:
@@ -218,7 +218,7 @@ class CompletionLanguageServer(LanguageServer):
     def _show_model_warnings(self, warnings: object) -> None:
         """What a user should know of a model that works, but not as it could (an unknown family, ...)."""
         for warning in warnings if isinstance(warnings, list) else ():
-            message = f"{self.settings.model.name}: {warning}"
+            message = f"{self.settings.source_name}: {warning}"
             self.log_to_client(types.MessageType.Warning, message)
             self.show_once(types.MessageType.Warning, message)
 

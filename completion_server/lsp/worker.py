@@ -87,7 +87,7 @@ class CompletionWorker:
                 self.apply_settings(settings)
                 return
             self._wanted = settings
-            self._set_state(WorkerState.LOADING, f"loading {settings.model.name}")
+            self._set_state(WorkerState.LOADING, f"loading {settings.source_name}")
         self._thread.start()
 
     def apply_settings(self, settings: Settings) -> None:
@@ -95,7 +95,7 @@ class CompletionWorker:
         with self._condition:
             self._wanted = settings
             if self._state is WorkerState.ERROR or self._is_other_model(settings):
-                self._set_state(WorkerState.LOADING, f"loading {settings.model.name}")
+                self._set_state(WorkerState.LOADING, f"loading {settings.source_name}")
                 self._withdraw_all("the model is changed")
             self._condition.notify_all()
 
@@ -221,7 +221,8 @@ class CompletionWorker:
         self._on_state()
 
     def _is_other_model(self, settings: Settings) -> bool:
-        return self._applied is not None and self._applied.model != settings.model
+        applied = self._applied
+        return applied is not None and (applied.model, applied.remote) != (settings.model, settings.remote)
 
     def _forget_pending(self, job: Job) -> bool:
         if self._pending.get(job.uri) is not job:
