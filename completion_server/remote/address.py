@@ -38,8 +38,9 @@ def parse_address(url: str) -> ServerAddress:
     """
     try:
         parsed = httpx.URL(url.strip())
-    except (httpx.InvalidURL, ValueError) as error:
-        raise ConfigError(f"remote.url is not an address: {error}") from error
+    except (httpx.InvalidURL, ValueError):
+        # Without the library's words, which repeat parts of the address.
+        raise ConfigError("remote.url is not an address like http://127.0.0.1:8080") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError("remote.url must begin with http:// or https:// and name a host")
     if parsed.userinfo or parsed.query or parsed.fragment:

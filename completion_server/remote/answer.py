@@ -83,7 +83,8 @@ class Answer:
 
     def generation(self, otherwise: FinishReason) -> Generation | None:
         """What came of it; ``otherwise`` is why an answer that is not over goes no further."""
-        if self.strays or len(self._raw) < len(self._start):
+        has_something = self.is_over or bool(self._raw)
+        if not has_something or self.strays or len(self._raw) < len(self._start):
             return None
         text = self.text
         if self._stop is not None:

@@ -160,7 +160,7 @@ class Connection:
         order = choose_order(detection.format, self._prompt_order)
         is_tokens = dialect.shape.is_tokens and self._tokenizer is not None
         plan = PromptPlan(
-            dialect.shape,
+            dataclasses.replace(dialect.shape, is_tokens=is_tokens),
             detection.format,
             order,
             fim_token_ids(detection.format, self._tokenizer) if is_tokens and self._tokenizer else None,

@@ -60,7 +60,7 @@ class RemoteEngine:
     """``TextEngine`` over HTTP."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._totals = Totals()
         self._has_one_alternative = False
 
@@ -78,10 +78,10 @@ class RemoteEngine:
         Never raises for anything the server does: the result is empty and its stats have a ``reason``.
         """
         self._totals.num_calls += 1
-        self._connection.look()
-        agreed = self._connection.agreed
+        self.connection.look()
+        agreed = self.connection.agreed
         if agreed is None:
-            return _empty(FinishReason.SKIPPED, self._connection.why_not())
+            return _empty(FinishReason.SKIPPED, self.connection.why_not())
         if not isinstance(prompt, RemotePrompt):
             raise ModelError("a prompt of the local engine cannot be sent to a server")
         if prompt.refusal or prompt.plan is not agreed.plan:
@@ -99,7 +99,7 @@ class RemoteEngine:
                 self._has_one_alternative = True  # llama.cpp has no more than it has slots
                 return self.generate(prompt, sampling, stop_rules, deadline, cancellation)
             self._totals.num_failed += 1
-            self._connection.failed(error)
+            self.connection.failed(error)
             _log.debug("a request failed: %s", error)
             return _empty(FinishReason.ERROR, str(error))
 
@@ -109,7 +109,7 @@ class RemoteEngine:
 
     def num_missing_tokens(self, prompt: Prompt) -> int:  # noqa: ARG002
         """Looking ahead is for servers on this machine; others may count requests, and be paid for them."""
-        return 0 if self._connection.address.is_loopback else _UNKNOWN
+        return 0 if self.connection.address.is_loopback else _UNKNOWN
 
     def num_tokens_within(self, elapsed_ms: float) -> float:  # noqa: ARG002
         """No limit: what a server has in its prefix cache is not known here."""
@@ -122,14 +122,14 @@ class RemoteEngine:
         """Nothing depends on them but the prompts."""
 
     def close(self) -> None:
-        self._connection.close()
+        self.connection.close()
 
     def status(self) -> dict[str, object]:
-        self._connection.look()
+        self.connection.look()
         return {
             "backend": "remote",
-            **self._connection.status(),
-            "warnings": self._connection.warnings(),
+            **self.connection.status(),
+            "warnings": self.connection.warnings(),
             "totals": dataclasses.asdict(self._totals),
         }
 
@@ -146,7 +146,7 @@ class RemoteEngine:
         answers = [Answer(prompt.start, stop_rules, prompt.stop_texts) for _ in range(question.num_alternatives)]
         began = time.perf_counter()
         reason = FinishReason.LENGTH  # a stream that ends without saying why was cut off
-        exchange = self._connection.post(agreed.dialect.path, agreed.dialect.body(question))
+        exchange = self.connection.post(agreed.dialect.path, agreed.dialect.body(question))
         try:
             for pieces in _pieces(exchange, agreed, deadline, cancellation):
                 if isinstance(pieces, FinishReason):
@@ -167,7 +167,7 @@ class RemoteEngine:
             else:
                 exchange.close()
         if stats.prefill_ms:
-            self._connection.answered()
+            self.connection.answered()
         return self._result(answers, reason, stats)
 
     def _result(self, answers: Sequence[Answer], reason: FinishReason, stats: RemoteStats) -> GenerationResult:

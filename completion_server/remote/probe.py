@@ -52,7 +52,7 @@ async def probe(transport: Transport, settings: RemoteSettings, host: str, has_t
 def _checked(facts: ServerFacts, settings: RemoteSettings, has_tokenizer: bool) -> ServerFacts:
     name = facts.dialect if settings.dialect == "auto" else settings.dialect
     dialect = DIALECTS[name]
-    if dialect.shape.is_tokens and not has_tokenizer:
+    if dialect.shape.is_tokens and not (has_tokenizer or dialect.shape.may_be_text):
         raise RemoteError(f"the dialect {name} sends token ids: set remote.tokenizer to the model's tokenizer")
     model = settings.model or facts.model
     if dialect.needs_model and not model:
@@ -61,7 +61,7 @@ def _checked(facts: ServerFacts, settings: RemoteSettings, has_tokenizer: bool) 
     return ServerFacts(facts.server, name, model, hint, facts.max_context, facts.notes)
 
 
-async def _llama(transport: Transport, settings: RemoteSettings, has_tokenizer: bool) -> ServerFacts | None:
+async def _llama(transport: Transport, settings: RemoteSettings, _has_tokenizer: bool) -> ServerFacts | None:
     props = await transport.fetch("GET", "/props")
     content = _object(props)
     if content is None or "default_generation_settings" not in content:
@@ -80,9 +80,8 @@ async def _llama(transport: Transport, settings: RemoteSettings, has_tokenizer: 
         return facts
     if infill.status in _REFUSED:
         raise RemoteError(_refused(infill))
-    name = "llama-completion" if has_tokenizer else "openai-text"
     note = f"/infill: {error_message(infill.content) or f'HTTP {infill.status}'}"
-    return ServerFacts(facts.server, name, model, hint, facts.max_context, (note,))
+    return ServerFacts(facts.server, "llama-completion", model, hint, facts.max_context, (note,))
 
 
 async def _ollama(transport: Transport, _settings: RemoteSettings, _has_tokenizer: bool) -> ServerFacts | None:

@@ -39,6 +39,8 @@ class PromptShape:
     """What a dialect is sent: token ids, prefix and suffix as two texts, or (neither) one text."""
 
     is_tokens: bool = False
+    may_be_text: bool = False
+    """Of a dialect that is sent token ids: whether text does where there is no tokenizer."""
     is_parts: bool = False
     can_force_start: bool = False
     """Whether the server can be made to begin its answer with a given text."""
@@ -140,6 +142,8 @@ class RemotePromptBuilder:
 
     def _of_text(self, plan: PromptPlan, prefix: str, suffix: str) -> RemotePrompt:
         start = last_run(prefix) if plan.heals else ""
+        if start == prefix and not plan.has_suffix:
+            start = ""  # something must be left to go on from
         prefix = prefix.removesuffix(start)
         text = "" if plan.shape.is_parts else text_layout(plan.format, plan.order, prefix, suffix)
         refusal = "" if text or plan.shape.is_parts else "there is no text before the cursor to go on from"

@@ -1,7 +1,8 @@
 """A GGUF file of 1 MB for llama.cpp's server, whose model writes what a test can foretell.
 
 A Llama with fill-in-the-middle tokens whose layers add nothing: the token after X depends on X alone. Letters go
-through the alphabet, again and again; after any other token comes ``a``. Byte-level vocabulary, one token per byte.
+through the alphabet to the end of the line, and after any other token comes ``a``. Byte-level vocabulary, one token
+per byte.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ def alphabet_after(char: str, length: int) -> str:
     """What the model writes after ``char``."""
     text = ""
     for _ in range(length):
-        char = chr(ord(char) + 1) if "a" <= char < "z" else "a"
+        char = "\n" if char == "z" else chr(ord(char) + 1) if "a" <= char < "z" else "a"
         text += char
     return text
 
 
 def write_alphabet_gguf(path: Path, *, has_fim: bool = True) -> Path:
-    """Write the model to ``path``. Without ``has_fim``, llama.cpp does not know of the sentinels."""
+    """Write the model to ``path``. Without ``has_fim``, its control tokens are no sentinels."""
     letters = byte_letters()
-    tokens = [*letters, letters[ord(" ")] * 2, *SPECIAL]
+    # llama.cpp finds sentinels by their spelling, too.
+    special = SPECIAL if has_fim else (SPECIAL[0], *(f"<|reserved_{index}|>" for index in range(len(SPECIAL) - 1)))
+    tokens = [*letters, letters[ord(" ")] * 2, *special]
     num_vocab = len(tokens)
     first_special = num_vocab - len(SPECIAL)
     width = -(-num_vocab // (2 * _NUM_HEADS)) * 2 * _NUM_HEADS  # heads turn by pairs
