@@ -128,14 +128,23 @@ class Transport:
     async def fetch(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Reply:
         """A small request, on the transport's own thread. Raises RemoteError when there is no answer at all."""
         try:
-            async with self._client.stream(method, self._base + path, json=body) as response:
-                content = await _read_some(response)
+            try:
+                response, content = await self._fetch_once(method, path, body)
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
+                # Some servers hang up after an error (uvicorn), and the pool learns of it too late.
+                response, content = await self._fetch_once(method, path, body)
         except httpx.HTTPError as error:
             raise RemoteError(_describe(error)) from None
         try:
             return Reply(response.status_code, httpx.Response(200, content=content).json())
         except ValueError:
             return Reply(response.status_code, None)
+
+    async def _fetch_once(
+        self, method: str, path: str, body: Mapping[str, object] | None
+    ) -> tuple[httpx.Response, bytes]:
+        async with self._client.stream(method, self._base + path, json=body) as response:
+            return response, await _read_some(response)
 
 
 async def _stream(client: httpx.AsyncClient, url: str, body: Mapping[str, object], exchange: Exchange) -> None:
@@ -214,6 +223,8 @@ def _shut_down(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient, threa
         await client.aclose()
         loop.stop()
 
+    if threading.current_thread() is thread:  # collected by chance while this very thread ran
+        loop.call_soon(loop.stop)
     if threading.current_thread() is thread or not thread.is_alive():
         return
     asyncio.run_coroutine_threadsafe(end(), loop)

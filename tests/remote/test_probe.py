@@ -155,3 +155,10 @@ def test_a_stop_that_was_a_limit_is_cut_short(stop_type: str, expected: FinishRe
     routes = {"/props": LLAMA_PROPS, "/infill": Script(sse(end, done=False))}
     with FakeApi(routes) as api, connected(api.url) as remote:
         assert remote.ask("ˇ").finish_reason is expected
+
+
+def test_a_connection_lost_between_two_questions_of_the_probe_is_made_anew() -> None:
+    """uvicorn hangs up after an internal error."""
+    routes = {"/props": [Script(drops=True), Script((b"{}",), 404)], "/health": json_script({"status": "ok"})}
+    with FakeApi(dict(routes)) as api, connected(api.url, model="starcoder2") as remote:
+        assert remote.engine.status()["dialect"] == "openai-text"

@@ -1,8 +1,8 @@
 """A GGUF file of 1 MB for llama.cpp's server, whose model writes what a test can foretell.
 
 A Llama with fill-in-the-middle tokens whose layers add nothing: the token after X depends on X alone. Letters go
-through the alphabet to the end of the line, and after any other token comes ``a``. Byte-level vocabulary, one token
-per byte.
+through the alphabet to the end of the line, and after any other token comes ``a``. Byte-level vocabulary: one
+token per byte.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def write_alphabet_gguf(path: Path, *, has_fim: bool = True) -> Path:
     tokens = [*letters, letters[ord(" ")] * 2, *special]
     num_vocab = len(tokens)
     first_special = num_vocab - len(SPECIAL)
-    width = -(-num_vocab // (2 * _NUM_HEADS)) * 2 * _NUM_HEADS  # heads turn by pairs
+    width = _width(num_vocab)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("alphabet")
     writer.add_context_length(_NUM_CONTEXT)
@@ -75,6 +75,11 @@ def write_alphabet_gguf(path: Path, *, has_fim: bool = True) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _width(num_vocab: int) -> int:
+    """A place for each token; heads turn by pairs."""
+    return -(-num_vocab // (2 * _NUM_HEADS)) * 2 * _NUM_HEADS
 
 
 def _tensors(num_vocab: int, width: int) -> dict[str, np.ndarray]:
@@ -115,3 +120,56 @@ def write_tokenizer(directory: Path) -> Path:
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
     tokenizer.save(str(directory / "tokenizer.json"))
     return directory
+
+
+def write_alphabet_directory(directory: Path) -> Path:
+    """The same model as a directory that transformers and vLLM load."""
+    import json
+
+    from safetensors.numpy import save_file
+
+    num_vocab = 256 + 1 + len(SPECIAL)
+    width = _width(num_vocab)
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": num_vocab,
+        "hidden_size": width,
+        "intermediate_size": _NUM_FEED_FORWARD,
+        "num_hidden_layers": 1,
+        "num_attention_heads": _NUM_HEADS,
+        "num_key_value_heads": _NUM_HEADS,
+        "max_position_embeddings": _NUM_CONTEXT,
+        "rms_norm_eps": 1e-5,
+        "eos_token_id": 257,
+        "bos_token_id": 257,
+        "torch_dtype": "float32",
+        "tie_word_embeddings": False,
+    }
+    names = {
+        "token_embd": "model.embed_tokens",
+        "output": "lm_head",
+        "output_norm": "model.norm",
+        "blk.0.attn_q": "model.layers.0.self_attn.q_proj",
+        "blk.0.attn_k": "model.layers.0.self_attn.k_proj",
+        "blk.0.attn_v": "model.layers.0.self_attn.v_proj",
+        "blk.0.attn_output": "model.layers.0.self_attn.o_proj",
+        "blk.0.ffn_gate": "model.layers.0.mlp.gate_proj",
+        "blk.0.ffn_up": "model.layers.0.mlp.up_proj",
+        "blk.0.ffn_down": "model.layers.0.mlp.down_proj",
+        "blk.0.attn_norm": "model.layers.0.input_layernorm",
+        "blk.0.ffn_norm": "model.layers.0.post_attention_layernorm",
+    }
+    tensors = {
+        f"{names[name.removesuffix('.weight')]}.weight": tensor.astype(np.float32)
+        for name, tensor in _tensors(num_vocab, width).items()
+    }
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    (directory / "config.json").write_text(json.dumps(config))
+    tokenizer_config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": SPECIAL[0],
+        "bos_token": SPECIAL[0],
+    }
+    (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
+    return write_tokenizer(directory)
