@@ -28,6 +28,7 @@ _STALL_SECONDS = 60.0  # no byte for so long: the answer is not coming
 _MAX_ERROR_BYTES = 64 << 10
 _CLOSE_SECONDS = 2.0
 _END_SECONDS = 1.0
+_NUM_LAST_TURNS = 5  # of the loop: a socket is closed some turns after it was told to
 
 
 class HttpStatusError(RemoteError):
@@ -221,6 +222,9 @@ def _shut_down(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient, threa
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await client.aclose()
+        await loop.shutdown_asyncgens()
+        for _ in range(_NUM_LAST_TURNS):
+            await asyncio.sleep(0)
         loop.stop()
 
     if threading.current_thread() is thread:  # collected by chance while this very thread ran

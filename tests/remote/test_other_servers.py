@@ -1,8 +1,8 @@
 """Model servers of others, each started here where it is installed, with the model that writes the alphabet.
 
 Opt-in: ``COMPLETION_SERVER_TEST_SERVERS=/path/to/python pytest -m remote_servers``, the interpreter of an
-environment that has one or more of them. vLLM and llama-cpp-python take minutes to install, so nobody needs to have
-them.
+environment that has one or more of them. vLLM and llama-cpp-python take minutes to install, so nobody needs to
+have them.
 """
 
 from __future__ import annotations
