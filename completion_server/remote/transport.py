@@ -27,6 +27,7 @@ _CONNECT_SECONDS = 5.0
 _STALL_SECONDS = 60.0  # no byte for so long: the answer is not coming
 _MAX_ERROR_BYTES = 64 << 10
 _CLOSE_SECONDS = 2.0
+_LAST_SECONDS = 0.5
 _END_SECONDS = 1.0
 _NUM_LAST_TURNS = 5  # of the loop: a socket is closed some turns after it was told to
 
@@ -218,6 +219,8 @@ def _describe(error: httpx.HTTPError) -> str:
 def _shut_down(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient, thread: threading.Thread) -> None:
     async def end() -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:  # a task that is cancelled while it connects may leave its socket to the garbage collector
+            await asyncio.wait(others, timeout=_LAST_SECONDS)
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
