@@ -41,9 +41,10 @@ class LineSplitter:
         self._skips_lf = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        if self._skips_lf and data:
+        if not data:
+            return []
+        if self._skips_lf:
             data = data.removeprefix(b"\n")
-            self._skips_lf = False
         self._rest += data
         # bytes.splitlines knows exactly these three line ends.
         lines = self._rest.splitlines(keepends=True)

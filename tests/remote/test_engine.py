@@ -21,6 +21,12 @@ PATH = "/v1/completions"
 MODELS = json_script({"data": [{"id": "starcoder2", "owned_by": "me"}]})
 
 
+@pytest.fixture(autouse=True)
+def _late_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that is let go instead of closed stays open for longer than any test waits."""
+    monkeypatch.setattr("completion_server.remote.transport._END_SECONDS", 3600.0)
+
+
 @pytest.fixture
 def api() -> Iterator[FakeApi]:
     with FakeApi({"/v1/models": MODELS}) as api:
