@@ -168,3 +168,11 @@ def test_the_tokenizer_may_be_named_by_its_file(tmp_path: Path) -> None:
     assert (
         _read_tokenizer(str(directory)).vocab_size == _read_tokenizer(str(directory / "tokenizer.json")).vocab_size
     )
+
+
+@pytest.mark.parametrize("shape", [TEXT, PARTS, FORCED])
+def test_secrets_are_not_sent(shape: PromptShape) -> None:
+    secret = "ghp_" + "a1B2" * 9
+    prompt = build(plan_of(shape), f"token = '{secret}'\nx = 1ˇ\nother = '{secret}'\n")
+    assert "token = '" in prompt.text + prompt.prefix
+    assert secret[:12] not in prompt.text + prompt.prefix + prompt.suffix
