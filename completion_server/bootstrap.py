@@ -33,11 +33,23 @@ def build_service(
 
     ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. ``context``
     None: one that indexes workspaces in the background. Raises ModelError with what to do about it. Where
-    ``remote.url`` names a server, no model is fetched or loaded.
+    ``remote.url`` names a server, no model is fetched or loaded. llama.cpp runs GGUF files where ``model.engine``
+    says so, and by default those that cannot be converted.
     """
+    from completion_server.errors import UnsupportedModelError
+    from completion_server.llama.build import may_replace_native, wants_llama
+
     if settings.remote.url:
         return _build_remote_service(settings, progress, context)
-    resolved = resolve(settings, progress, allow_fetch=allow_fetch)
+    if wants_llama(settings.model):
+        return _build_llama_service(settings, progress, context)
+    try:
+        resolved = resolve(settings, progress, allow_fetch=allow_fetch)
+    except UnsupportedModelError as error:
+        if not may_replace_native(settings.model):
+            raise
+        _log.info("llama.cpp runs what cannot be converted: %s", error)
+        return _build_llama_service(settings, progress, context)
     return build_service_from_directory(
         resolved.path, settings, cache_dir_of(settings.model), progress, resolved.fim_format, context
     )
@@ -52,6 +64,16 @@ def _build_remote_service(
     progress("connecting to the model server", None)
     engine, prompts = build_remote(settings)
     # It shows no snippets, but it knows which documents are nobody's business.
+    return CompletionService(engine, prompts, settings, context or ContextCollector())
+
+
+def _build_llama_service(
+    settings: Settings, progress: Progress, context: ContextSource | None
+) -> CompletionService:
+    from completion_server.context.collect import ContextCollector
+    from completion_server.llama.build import build_llama
+
+    engine, prompts = build_llama(settings, progress)
     return CompletionService(engine, prompts, settings, context or ContextCollector())
 
 

@@ -42,6 +42,13 @@ class ModelSettings(Struct, frozen=True, rename="camel", kw_only=True):
             description="Registry name, directory with safetensors, .gguf file, or Hub id (org/name).",
         ),
     ] = "smollm2-135m"
+    engine: Annotated[
+        Literal["auto", "native", "llama"],
+        Meta(
+            description="What computes. native: this process; llama: llama.cpp, for .gguf files as they are (extra"
+            " gguf). auto: native, and llama.cpp for .gguf files that cannot be converted."
+        ),
+    ] = "auto"
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"],
         Meta(description="Where the model runs. auto: CUDA, then MPS, then CPU."),

@@ -80,6 +80,8 @@ class TextEngine(Protocol):
 
     def status(self) -> dict[str, object]: ...
 
+    def close(self) -> None: ...
+
 
 class PromptSource(Protocol):
     """Makes the model's input for a place in a document."""
@@ -251,6 +253,7 @@ class CompletionService:
     def close(self) -> None:
         """End what runs in the background; the service is not used any more."""
         self._cross_file.close()
+        self._engine.close()
 
     def apply_settings(self, settings: Settings) -> None:
         """Take over everything but ``settings.model`` and ``settings.remote``, which need another service."""

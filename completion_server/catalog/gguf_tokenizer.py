@@ -98,8 +98,8 @@ class GgufTokenizer:
 def read_tokenizer(gguf: GgufFile, vocab_size: int) -> GgufTokenizer:
     """The tokenizer of ``gguf``, for a model with ``vocab_size`` embedding rows.
 
-    Raises ModelFormatError when its metadata is damaged or names a pre-tokenizer that is not known here, and
-    UnsupportedModelError for a tokenizer of another kind than byte-level BPE or SentencePiece BPE.
+    Raises ModelFormatError when its metadata is damaged, and UnsupportedModelError for a pre-tokenizer that is not
+    known here or a tokenizer of another kind than byte-level BPE or SentencePiece BPE.
     """
     tokens = _read_tokens(gguf, vocab_size)
     kinds = _read_kinds(gguf, len(tokens))
@@ -156,7 +156,7 @@ def _pre_tokenizer(gguf: GgufFile) -> _PreTokenizer:
         )
     name = gguf.string("tokenizer.ggml.pre")
     if name not in _PRE_TOKENIZERS:
-        raise ModelFormatError(
+        raise UnsupportedModelError(
             f"{gguf.path}: its pre-tokenizer {name!r} is not known (known: "
             f"{', '.join(SUPPORTED_PRE_TOKENIZERS)}); use the model's safetensors version instead"
         )

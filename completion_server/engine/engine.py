@@ -101,6 +101,9 @@ class Engine:
         """Forget all keys and values."""
         self._prefix_cache.clear()
 
+    def close(self) -> None:
+        """Nothing lives outside of this object."""
+
     def status(self) -> dict[str, object]:
         return {
             **self._facts,

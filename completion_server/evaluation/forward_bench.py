@@ -22,9 +22,9 @@ import numpy as np
 from completion_server.backends.loading import LoadedModel
 from completion_server.evaluation.replay.child import started_child
 from completion_server.evaluation.replay.http_stream import fetch_text
-from completion_server.evaluation.replay.llama_server import LLAMA_CHILD
 from completion_server.evaluation.replay.peer_model import ensure_gguf
 from completion_server.evaluation.replay.peer_start import LocalModel
+from completion_server.llama.child import LLAMA_CHILD, LlamaOptions
 
 _NUM_PROMPT, _NUM_NEW, _CHUNK = 768, 32, 128
 _READ_BYTES = 1 << 28
@@ -49,8 +49,9 @@ async def compare_forward(
     """Both sides in turns on the same random prompts, each prompt once and cold."""
     ours, plain, peer = ForwardFigures(), ForwardFigures(), ForwardFigures()
     rng = random.Random(seed)
-    arguments = [str(ensure_gguf(local.directory, local.work)), str(loaded.num_threads), str(_CONTEXT)]
-    async with started_child(LLAMA_CHILD, arguments) as child:
+    gguf = ensure_gguf(local.directory, local.work)
+    options = LlamaOptions(str(gguf), loaded.num_threads, _CONTEXT)
+    async with started_child(LLAMA_CHILD, [options.to_argument()]) as child:
         address = str(child.greeting["address"])
         await _ask_llama(address, [1, 2, 3], 2)
         for _ in range(num_repeats):

@@ -8,7 +8,7 @@ from pathlib import Path
 from completion_server.config import Settings, remote_api_key
 from completion_server.remote.address import key_from_keyring, parse_address
 from completion_server.remote.breaker import CircuitBreaker
-from completion_server.remote.connection import Connection
+from completion_server.remote.connection import Connection, KnownModel
 from completion_server.remote.engine import RemoteEngine
 from completion_server.remote.prompt import RemotePromptBuilder
 from completion_server.remote.transport import Transport
@@ -30,9 +30,8 @@ def build_remote(
     address = parse_address(remote.url)
     tokenizer = _read_tokenizer(remote.tokenizer) if remote.tokenizer else None
     transport = Transport(address, remote_api_key() or key_from_keyring(address))
-    connection = Connection(
-        address, remote, transport, tokenizer, prompt_order=settings.model.prompt_order, breaker=breaker
-    )
+    model, order = KnownModel(tokenizer), settings.model.prompt_order
+    connection = Connection(address, remote, transport, model, prompt_order=order, breaker=breaker)
     connection.look(_PROBE_SECONDS)
     for warning in connection.warnings():
         _log.warning("%s", warning)

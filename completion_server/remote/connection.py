@@ -11,7 +11,13 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from completion_server.config import RemoteSettings
 from completion_server.errors import CompletionServerError, RemoteError
-from completion_server.prompt.fim import FimDetection, choose_order, detect_fim_format, fim_token_ids
+from completion_server.prompt.fim import (
+    FimDetection,
+    FimFormat,
+    choose_order,
+    detect_fim_format,
+    fim_token_ids,
+)
 from completion_server.remote.address import ServerAddress
 from completion_server.remote.breaker import CircuitBreaker
 from completion_server.remote.dialect import Dialect
@@ -36,6 +42,16 @@ class Agreed:
     warning: str | None
 
 
+@dataclasses.dataclass(frozen=True)
+class KnownModel:
+    """What is known of the model without asking the server."""
+
+    tokenizer: Tokenizer | None = None
+    model_type: str | None = None
+    stated_format: FimFormat | None = None
+    """What the model's file says; used where the tokens are of no family that is known."""
+
+
 class Connection:
     """One server."""
 
@@ -44,7 +60,7 @@ class Connection:
         address: ServerAddress,
         settings: RemoteSettings,
         transport: Transport,
-        tokenizer: Tokenizer | None = None,
+        model: KnownModel | None = None,
         *,
         prompt_order: str = "auto",
         breaker: CircuitBreaker | None = None,
@@ -52,7 +68,8 @@ class Connection:
         self.address = address
         self._settings = settings
         self._transport = transport
-        self._tokenizer = tokenizer
+        self._model = model or KnownModel()
+        self._tokenizer = self._model.tokenizer
         self._prompt_order = prompt_order
         self._breaker = breaker or CircuitBreaker()
         self._probing: Future[ServerFacts] | None = None
@@ -171,5 +188,9 @@ class Connection:
 
     def _detect_format(self, facts: ServerFacts) -> FimDetection:
         if self._tokenizer is not None:
-            return detect_fim_format(self._tokenizer, self._settings.fim_format)
+            wanted = self._settings.fim_format
+            detection = detect_fim_format(self._tokenizer, wanted, self._model.model_type)
+            is_unknown = not detection.format.orders and wanted == "auto"
+            stated = self._model.stated_format
+            return FimDetection(stated) if is_unknown and stated is not None else detection
         return format_by_name(facts.model_hint, self._settings.fim_format)

@@ -101,7 +101,7 @@ def test_end_tokens_are_in_the_generation_config(tmp_path: Path) -> None:
 
 
 def test_unknown_pre_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelFormatError, match="'brand-new' is not known"):
+    with pytest.raises(UnsupportedModelError, match="'brand-new' is not known"):
         _convert(tmp_path, byte_level_vocabulary("brand-new"))
 
 

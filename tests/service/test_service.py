@@ -64,6 +64,9 @@ class ScriptedEngine:
     def status(self) -> dict[str, object]:
         return {"model": "scripted"}
 
+    def close(self) -> None:
+        pass
+
 
 class PlainPrompts:
     """Remembers the text that the model would have been given."""

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-_CHILD = "completion_server.evaluation.replay.llama_child"
+from completion_server.llama.child import LLAMA_CHILD, LlamaOptions
+
 _ROOT = Path(__file__).parents[2]
 
 
@@ -45,7 +46,8 @@ class LlamaProcess:
 def started_llama(model: Path, num_context: int = 4096) -> Iterator[LlamaProcess]:
     """The server with ``model`` loaded; skips the test where ``xllamacpp`` is not installed."""
     pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
-    command = [sys.executable, "-m", _CHILD, str(model), "1", str(num_context)]
+    options = LlamaOptions(str(model), 1, num_context, has_diagnostics=True)
+    command = [sys.executable, "-m", LLAMA_CHILD, options.to_argument()]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=_ROOT
     ) as process:

@@ -14,6 +14,7 @@ from completion_server.errors import CompletionServerError
 from completion_server.evaluation.replay.child import started_child
 from completion_server.evaluation.replay.http_stream import fetch_text, stream_lines
 from completion_server.evaluation.replay.peer import Answer, PromptLimits, Totals, Usage
+from completion_server.llama.child import LLAMA_CHILD, LlamaOptions
 from completion_server.prompt.budget import prefix_window, suffix_window
 from completion_server.request import TriggerKind
 from completion_server.trigger import CompletionMode, decide_trigger
@@ -21,7 +22,6 @@ from completion_server.trigger import CompletionMode, decide_trigger
 Endpoint = Literal["infill", "completion"]
 Encode = Callable[[str], list[int]]
 
-LLAMA_CHILD = "completion_server.evaluation.replay.llama_child"
 _NUM_CONTEXT = 4096
 _STOPS = {CompletionMode.LINE: ["\n"], CompletionMode.BLOCK: ["\n\n"]}
 
@@ -148,8 +148,8 @@ async def started_llama_server(
     gguf: Path, endpoint: Endpoint, num_threads: int, encode: Encode, limits: PromptLimits
 ) -> AsyncIterator[LlamaServer]:
     """llama.cpp's server with ``gguf`` loaded. Raises CompletionServerError when it cannot serve."""
-    arguments = [str(gguf), str(num_threads), str(_NUM_CONTEXT)]
-    async with started_child(LLAMA_CHILD, arguments) as child:
+    options = LlamaOptions(str(gguf), num_threads, _NUM_CONTEXT, has_diagnostics=True)
+    async with started_child(LLAMA_CHILD, [options.to_argument()]) as child:
         address = str(child.greeting["address"])
         await _check(address, endpoint)
         yield LlamaServer(address, child.pid, endpoint, encode, limits)

@@ -6,6 +6,7 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "logLevel",
   "trustWorkspace",
   "model.name",
+  "model.engine",
   "model.device",
   "model.dtype",
   "model.numThreads",
