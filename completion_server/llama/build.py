@@ -107,6 +107,7 @@ def choose_options(path: Path, settings: Settings, facts: GgufFacts) -> LlamaOpt
         num_batch=_NUM_INFILL_BATCH if facts.tokenizer is None else _NUM_BATCH,
         cache_mib=settings.cache.prefix_cache_mb,
         num_gpu_layers=0 if settings.model.device == "cpu" else None,
+        may_spin=False,  # beside a compiler, two threads were several times slower than one
     )
 
 

@@ -15,6 +15,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from completion_server.config import limit_thread_spinning
+
 LLAMA_CHILD = "completion_server.llama.child"
 _PACKAGE = "xllamacpp"
 
@@ -35,6 +37,8 @@ class LlamaOptions:
     num_gpu_layers: int | None = 0
     has_key: bool = False
     """Whether the first line of stdin is the key that every request must carry."""
+    may_spin: bool = True
+    """Whether threads that wait for each other keep their cores busy, which is llama.cpp's way."""
     has_diagnostics: bool = False
     """Whether ``/slots`` and ``/metrics`` are served."""
 
@@ -52,10 +56,12 @@ def main() -> None:
     """Start the server, say where it is, go on until stdin ends."""
     options = LlamaOptions(**json.loads(sys.argv[1]))
     key = sys.stdin.readline().strip() if options.has_key else ""
-    # From the beginning: a large file takes long to load, and the parent may be gone by then.
+    _die_with_stdin()
     watch = threading.Thread(target=_leave_with_stdin, name="parent")
     watch.daemon = True
     watch.start()
+    if not options.may_spin:
+        limit_thread_spinning()
     llama = import_module(_PACKAGE)
     try:
         server = llama.Server(_parameters(llama, options, key))
@@ -89,7 +95,21 @@ def _parameters(llama: Any, options: LlamaOptions, key: str) -> Any:
     return parameters
 
 
+def _die_with_stdin() -> None:
+    """Let the kernel end this process when the pipe is closed, where it can.
+
+    llama.cpp holds the interpreter's lock while it loads a model, so that the thread below would come too late.
+    ``O_ASYNC`` sends SIGIO when the last writer is gone, which ends a process that has no handler for it.
+    """
+    if sys.platform == "linux":
+        import fcntl
+
+        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+
+
 def _leave_with_stdin() -> None:
+    """The same from a thread, for other systems and for a pipe that was closed before."""
     while sys.stdin.readline():
         pass
     os._exit(0)  # the server's own threads may be in the middle of a forward pass

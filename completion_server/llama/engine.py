@@ -46,6 +46,7 @@ class LlamaEngine:
         self._process: LlamaProcess | None = None
         self._remote: RemoteEngine | None = None
         self._num_starts = 0
+        self._is_closed = False
 
     def start(self, timeout_seconds: float) -> None:
         """Start the server for the first time and wait until it answers. Raises ModelError with its own words."""
@@ -59,7 +60,7 @@ class LlamaEngine:
             if self.current_plan() is None:
                 raise ModelError("llama.cpp's server does not answer: " + self._why_not())
         except ModelError:
-            self.close()
+            self._drop()
             raise
         for warning in self._warnings():
             _log.warning("%s", warning)
@@ -67,7 +68,10 @@ class LlamaEngine:
     def current_plan(self) -> PromptPlan | None:
         """How prompts look for the server that runs just now; None while there is none."""
         self._supervise()
-        return None if self._remote is None else self._remote.connection.current_plan()
+        if self._remote is None:
+            return None
+        self._remote.connection.look()
+        return self._remote.connection.current_plan()
 
     def generate(
         self,
@@ -108,11 +112,9 @@ class LlamaEngine:
         """Nothing depends on them but the prompts, which fit into the context that the server was started with."""
 
     def close(self) -> None:
-        """End the server."""
-        self._disconnect()
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
+        """End the server for good."""
+        self._is_closed = True
+        self._drop()
 
     def status(self) -> dict[str, object]:
         self._supervise()
@@ -130,7 +132,7 @@ class LlamaEngine:
 
     def _supervise(self) -> None:
         """Notice a death, start anew where that is due, connect to what has become ready. Hardly waits."""
-        if self._process is None and self._breaker.allows() and self._num_starts:
+        if self._process is None and not self._is_closed and self._breaker.allows():
             try:
                 self._process = self._launch()
                 self._num_starts += 1
@@ -143,7 +145,7 @@ class LlamaEngine:
         except ModelError as error:
             _log.warning("%s", error)
             self._breaker.failed(str(error))
-            self.close()
+            self._drop()
             if self._breaker.allows():
                 self._supervise()
             return
@@ -154,10 +156,13 @@ class LlamaEngine:
         self._remote = RemoteEngine(self._connect(process, address))
         self._remote.connection.look(wait_seconds)
 
-    def _disconnect(self) -> None:
+    def _drop(self) -> None:
         if self._remote is not None:
             self._remote.close()
             self._remote = None
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
 
     def _why_not(self) -> str:
         if self._remote is not None:
