@@ -24,11 +24,14 @@ from completion_server.cli.doctor_finding import (
     machine_warnings,
     measured_warnings,
 )
+from completion_server.cli.doctor_llama import llama_advice, may_measure, measure_file
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import ShowProgress, make_console, make_facts_table, print_json, shown_progress
 from completion_server.config import Settings
-from completion_server.errors import ModelError, ModelNotFoundError
+from completion_server.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from completion_server.evaluation.machine import cpu_flags, describe_machine, package_versions
+from completion_server.llama.build import may_replace_native, wants_llama
+from completion_server.llama.timing import LlamaSpeed
 
 _FEATURES = {
     "AVX2": ("avx2",),
@@ -51,6 +54,7 @@ class Diagnosis:
     model: dict[str, object]
     timeout_ms: int
     measured: Measurements | None = None
+    llama: LlamaSpeed | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -82,13 +86,18 @@ def diagnose(settings: Settings, progress: ShowProgress, *, allow_fetch: bool) -
         model={"name": settings.model.name, "offline": settings.model.offline},
         timeout_ms=settings.latency.automatic_timeout_ms,
     )
-    directory = _find_model(settings, cache_dir, diagnosis, progress, allow_fetch=allow_fetch)
+    directory = None
+    if settings.model.engine != "llama":
+        directory = _find_model(settings, cache_dir, diagnosis, progress, allow_fetch=allow_fetch)
+    _measure_llama_into(diagnosis, settings, progress)
     facts = _base_facts(settings, diagnosis, directory)
     if directory is not None:
         facts = _measure_into(diagnosis, facts, directory, settings, progress)
     diagnosis.warnings = machine_warnings(facts) + diagnosis.warnings
     if diagnosis.measured is not None:
         diagnosis.warnings += measured_warnings(diagnosis.measured, diagnosis.timeout_ms)
+    if diagnosis.llama is not None:
+        diagnosis.warnings += llama_advice(settings.model, diagnosis.llama, diagnosis.measured)
     return diagnosis
 
 
@@ -104,9 +113,27 @@ def _find_model(
     except ModelNotFoundError as error:
         diagnosis.model["problem"] = str(error)
     except ModelError as error:
+        if isinstance(error, UnsupportedModelError) and may_replace_native(model):
+            return None
         diagnosis.model["problem"] = str(error)
         diagnosis.warnings.append(str(error))
     return None
+
+
+def _measure_llama_into(diagnosis: Diagnosis, settings: Settings, progress: ShowProgress) -> None:
+    """What llama.cpp makes of a GGUF file; that it does not run matters only where it has to."""
+    model = settings.model
+    try:
+        wants_llama(model)
+        if not may_measure(model):
+            return
+        progress("measuring llama.cpp", None)
+        diagnosis.llama = measure_file(model)
+    except ModelError as error:
+        if model.engine == "llama" or "problem" not in diagnosis.model:
+            diagnosis.model["llama.cpp"] = str(error)
+        if model.engine == "llama":
+            diagnosis.warnings.append(str(error))
 
 
 def _base_facts(settings: Settings, diagnosis: Diagnosis, directory: Path | None) -> MachineFacts:
@@ -121,7 +148,7 @@ def _base_facts(settings: Settings, diagnosis: Diagnosis, directory: Path | None
         free_disk_bytes=free_bytes if isinstance(free_bytes, int) else 0,
         torch_version=diagnosis.versions["torch"],
         num_threads=settings.model.num_threads or 1,
-        is_model_here=directory is not None or bool(diagnosis.warnings),
+        is_model_here=directory is not None or diagnosis.llama is not None or bool(diagnosis.warnings),
         is_offline=settings.model.offline,
         model_name=settings.model.name,
         load_average=psutil.getloadavg()[0],
@@ -213,6 +240,11 @@ def _sections(diagnosis: Diagnosis) -> dict[str, dict[str, object]]:
         sections[f"What fits in {diagnosis.timeout_ms} ms"] = {
             "prompt tokens, nothing cached": fits["cold_prompt_tokens"],
             "generated tokens, prompt cached": fits["warm_generated_tokens"],
+        }
+    if diagnosis.llama is not None:
+        sections["llama.cpp on this file"] = {
+            "prefill": f"{diagnosis.llama.prefill_tokens_per_s:.0f} tokens/s",
+            "decode step": f"{diagnosis.llama.decode_ms:.1f} ms",
         }
     return sections
 
