@@ -25,6 +25,7 @@ _KIND_PREFIXES = ("MOSTLY_", "ALL_")
 class GgufFacts:
     """``tokenizer`` is None where the file's cannot be built here; ``notes`` say why."""
 
+    num_bytes: int = 0
     architecture: str = ""
     dtype: str = ""
     max_context: int | None = None
@@ -35,14 +36,15 @@ class GgufFacts:
 
 
 def read_facts(path: Path) -> GgufFacts:
-    """Read the header of ``path``. Raises nothing: what is wrong with the file, llama.cpp will tell."""
+    """Read the header of the existing file ``path``. What is wrong with its content, llama.cpp will tell."""
+    num_bytes = path.stat().st_size
     try:
         gguf = read_gguf(path)
         architecture = gguf.string("general.architecture", "")
         max_context = gguf.integer(f"{architecture}.context_length", 0) or None
-        facts = GgufFacts(architecture, _dtype(gguf), max_context)
+        facts = GgufFacts(num_bytes, architecture, _dtype(gguf), max_context)
     except ModelError as error:
-        return GgufFacts(notes=(f"prompts are sent as text: {error}",))
+        return GgufFacts(num_bytes, notes=(f"prompts are sent as text: {error}",))
     try:
         embedding = gguf.tensors.get("token_embd.weight")
         built = read_tokenizer(gguf, embedding.shape[0] if embedding is not None and embedding.shape else 0)

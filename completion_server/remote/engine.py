@@ -152,7 +152,7 @@ class RemoteEngine:
                 if isinstance(pieces, FinishReason):
                     reason = pieces
                     break
-                if not stats.prefill_ms:
+                if pieces and not stats.prefill_ms:
                     stats.prefill_ms = (time.perf_counter() - began) * 1000
                 for piece in pieces:
                     if 0 <= piece.index < len(answers):

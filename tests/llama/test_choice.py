@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,7 +197,9 @@ def test_the_context_holds_the_longest_prompt_and_answer(tmp_path: Path) -> None
     assert options.cache_mib == settings.cache.prefix_cache_mb
     write_tiny_llama(tmp_path / "tiny.gguf")
     with_tokenizer = choose_options(Path("a.gguf"), settings, read_facts(tmp_path / "tiny.gguf"))
-    assert with_tokenizer.num_batch == 256
+    assert with_tokenizer.num_batch == 128
+    large = dataclasses.replace(read_facts(tmp_path / "tiny.gguf"), num_bytes=1 << 30)
+    assert choose_options(Path("a.gguf"), settings, large).num_batch == 64
 
 
 def test_sentinels_that_only_the_file_names_are_used(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from completion_server.llama.process import LlamaProcess
 from completion_server.model import SamplingParams
 from completion_server.remote.breaker import CircuitBreaker
 from completion_server.remote.connection import Connection
+from completion_server.remote.dialect import Question
+from completion_server.remote.dialects import DIALECTS
 from completion_server.remote.prompt import RemotePrompt, RemotePromptBuilder
 from completion_server.request import CancellationToken, Deadline, FinishReason
 from tests.support.marked import parse_marked
@@ -112,6 +114,17 @@ def test_an_engine_that_was_closed_stays_so(running: Running) -> None:
     assert running.engine.status()["pid"] is None
     assert running.engine.current_plan() is None
     assert "was ended" in reason(running.ask("x = ˇ\n"))
+
+
+def test_progress_is_asked_for_and_is_no_text(running: Running) -> None:
+    """With it the answer begins while the prompt is read; one that has not begun is given up late."""
+    dialect = DIALECTS["llama-completion"]
+    question = Question(running.prompt("x = ˇ\n"), SamplingParams(), "")
+    assert dialect.body(question)["return_progress"] is True
+    assert dialect.pieces({"content": "", "stop": False, "prompt_progress": {"processed": 3}}) == []
+    assert dialect.pieces({"content": "", "stop": False}) != []
+    result = running.ask("x = ˇ\n" + "y = 1\n" * 200)
+    assert result.stats.num_generated_tokens == 17  # and the space that was cut off
 
 
 class DyingProcess:

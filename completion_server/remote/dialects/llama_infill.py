@@ -44,6 +44,8 @@ def llama_options(question: Question) -> dict[str, object]:
         "samplers": ["top_k", "top_p", "temperature"],
         "stream": True,
         "cache_prompt": True,
+        # An answer that has begun is given up at once when we hang up; one that has not, at the next whole second.
+        "return_progress": True,
     }
     if sampling.seed is not None:
         options["seed"] = sampling.seed
@@ -55,8 +57,10 @@ def llama_options(question: Question) -> dict[str, object]:
 
 
 def llama_pieces(event: Event) -> list[Piece]:
-    """One piece per event; the last has ``stop`` and no ``[DONE]`` comes after it."""
+    """One piece per event; the last has ``stop`` and no ``[DONE]`` comes after it. Progress is no piece."""
     text = event.get("content")
     is_last = event.get("stop") is True
+    if not text and not is_last and "prompt_progress" in event:
+        return []
     reason = finish_reason(event.get("stop_type") or "stop") if is_last else None
     return [Piece(text if isinstance(text, str) else "", 0, reason)]
