@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -101,17 +104,54 @@ def test_it_does_not_outlive_a_parent_that_was_killed(model: Path, when: str) ->
         child = psutil.Process(int(parent.stdout.readline()))
         assert child.is_running()
         parent.kill()
-    for _ in range(2000):
+    assert has_ended(child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel watches the pipe on Linux only")
+def test_it_does_not_outlive_its_parent_while_it_loads_and_holds_the_interpreters_lock(tmp_path: Path) -> None:
+    path = tmp_path / "never.gguf"
+    os.mkfifo(path)  # opening it for reading takes for ever, in C++
+    command = [sys.executable, "-c", ORPHAN, str(path), "loading"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
         try:
-            if child.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):  # nobody may reap it here
-                return
-            child.wait(0.02)
-        except psutil.TimeoutExpired:
-            continue
+            if not comes_true(lambda: "wait_for_partner" in what_threads_wait_for(child.pid)):
+                pytest.skip("this kernel does not tell what a process waits for")
+            parent.kill()
+            assert has_ended(child)
+        finally:
+            parent.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+
+
+def what_threads_wait_for(pid: int) -> list[str]:
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/wchan"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found.append(path.read_text())
+    return found
+
+
+def has_ended(process: psutil.Process) -> bool:
+    def is_over() -> bool:
+        try:
+            return process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # nobody may reap it here
         except psutil.NoSuchProcess:
-            return
-        return
-    raise AssertionError("the child lives on")
+            return True
+
+    return comes_true(is_over)
+
+
+def comes_true(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        threading.Event().wait(0.01)
+    return True
 
 
 def test_a_death_is_told_with_its_signal(llama: LlamaProcess) -> None:
