@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gguf import GGMLQuantizationType as Kind
 
 from completion_server.bootstrap import build_service
 from completion_server.config import ContextSettings, GenerationSettings, ModelSettings, Settings
@@ -48,7 +49,7 @@ def silent(_message: str, _fraction: float | None) -> None:
     pass
 
 
-def write_readable(path: Path, vocabulary: Vocabulary, **settings: Any) -> Path:
+def write_readable(path: Path, vocabulary: Vocabulary, kind: Kind = Kind.F32, **settings: Any) -> Path:
     """A random Llama that writes printable ASCII only: all other tokens have the same logit, 0."""
     weights = llama_weights(len(vocabulary.tokens), seed=3)
     letters = byte_alphabet()
@@ -57,7 +58,8 @@ def write_readable(path: Path, vocabulary: Vocabulary, **settings: Any) -> Path:
     is_readable &= np.array(vocabulary.kinds) == 1
     weights["model.embed_tokens.weight"] *= 10
     weights["lm_head.weight"] = weights["model.embed_tokens.weight"] * is_readable[:, None]
-    write_model(path, "llama", weights, vocabulary, interleave=True, settings={"context_length": 1024} | settings)
+    settings = {"context_length": 1024} | settings
+    write_model(path, "llama", weights, vocabulary, kind, interleave=True, settings=settings)
     return path
 
 
@@ -91,8 +93,9 @@ def write(service: CompletionService, prompt: Prompt) -> str:
 
 
 @needs_llama
-def test_both_engines_write_the_same_after_the_same_tokens(tmp_path: Path) -> None:
-    path = write_readable(tmp_path / "readable.gguf", byte_level_vocabulary())
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.F16], ids=lambda kind: kind.name)
+def test_both_engines_write_the_same_after_the_same_tokens(tmp_path: Path, kind: Kind) -> None:
+    path = write_readable(tmp_path / "readable.gguf", byte_level_vocabulary(), kind)
     with serving(path, "native", tmp_path) as native, serving(path, "llama", tmp_path) as llama:
         document, position = parse_marked("ˇ")
         made = llama._prompts.build(document, position, llama._settings, NUM_NEW)
