@@ -38,6 +38,8 @@ class Piece:
     text: str
     index: int = 0
     finish_reason: FinishReason | None = None
+    prompt_read: tuple[int, int] | None = None
+    """Of an event about the prompt: how many of its tokens the server had kept, and how many it has computed."""
 
 
 class Dialect(Protocol):

@@ -152,8 +152,7 @@ class RemoteEngine:
                 if isinstance(pieces, FinishReason):
                     reason = pieces
                     break
-                if pieces and not stats.prefill_ms:
-                    stats.prefill_ms = (time.perf_counter() - began) * 1000
+                _count(pieces, stats, began)
                 for piece in pieces:
                     if 0 <= piece.index < len(answers):
                         answers[piece.index].add(piece.text, piece.finish_reason)
@@ -207,6 +206,14 @@ def _pieces(
             yield agreed.dialect.pieces(event)
         if data is None:
             return
+
+
+def _count(pieces: Sequence[Piece], stats: RemoteStats, began: float) -> None:
+    for piece in pieces:
+        if piece.prompt_read is not None:
+            stats.num_cached_tokens, stats.num_prefilled_tokens = piece.prompt_read
+        elif not stats.prefill_ms:
+            stats.prefill_ms = (time.perf_counter() - began) * 1000
 
 
 def _empty(finish_reason: FinishReason, reason: str) -> GenerationResult:

@@ -121,10 +121,25 @@ def test_progress_is_asked_for_and_is_no_text(running: Running) -> None:
     dialect = DIALECTS["llama-completion"]
     question = Question(running.prompt("x = ˇ\n"), SamplingParams(), "")
     assert dialect.body(question)["return_progress"] is True
-    assert dialect.pieces({"content": "", "stop": False, "prompt_progress": {"processed": 3}}) == []
-    assert dialect.pieces({"content": "", "stop": False}) != []
-    result = running.ask("x = ˇ\n" + "y = 1\n" * 200)
-    assert result.stats.num_generated_tokens == 17  # and the space that was cut off
+    progress = {"total": 9, "cache": 2, "processed": 5, "time_ms": 1}
+    (piece,) = dialect.pieces({"content": "", "stop": False, "prompt_progress": progress})
+    assert piece.prompt_read == (2, 3)
+    assert dialect.pieces({"content": "", "stop": False, "prompt_progress": {"cache": "x"}})[0].prompt_read == (
+        0,
+        0,
+    )
+    assert dialect.pieces({"content": "a", "stop": False})[0].prompt_read is None
+
+
+def test_typing_on_costs_a_few_tokens_and_explain_can_say_so(running: Running) -> None:
+    head, tail = "y = 1\n" * 60, "ˇ\nz = 2\n"
+    first = running.ask(head + "x = " + tail).stats
+    assert (first.num_cached_tokens, first.num_prefilled_tokens) == (0, first.num_prompt_tokens)
+    assert first.num_generated_tokens == 17  # and the space that was cut off
+    second = running.ask(head + "x = 1 + " + tail).stats
+    assert second.num_cached_tokens + second.num_prefilled_tokens == second.num_prompt_tokens
+    assert second.num_cached_tokens > 6 * 60
+    assert 0 < second.num_prefilled_tokens < 32
 
 
 class DyingProcess:

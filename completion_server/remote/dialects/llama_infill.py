@@ -7,6 +7,8 @@ suffix without a word, so a budget above that is wasted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from completion_server.remote.dialect import Piece, Question, finish_reason, gbnf_start
 from completion_server.remote.frames import Event, FrameParser, SseParser
 from completion_server.remote.prompt import PromptShape
@@ -56,11 +58,17 @@ def llama_options(question: Question) -> dict[str, object]:
     return options
 
 
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
 def llama_pieces(event: Event) -> list[Piece]:
-    """One piece per event; the last has ``stop`` and no ``[DONE]`` comes after it. Progress is no piece."""
+    """One piece per event, those about the prompt first; the last has ``stop``, without a ``[DONE]`` after it."""
     text = event.get("content")
     is_last = event.get("stop") is True
-    if not text and not is_last and "prompt_progress" in event:
-        return []
+    progress = event.get("prompt_progress")
+    if not text and not is_last and isinstance(progress, Mapping):
+        num_kept, num_done = (_count(progress.get(key)) for key in ("cache", "processed"))
+        return [Piece("", prompt_read=(num_kept, max(num_done - num_kept, 0)))]
     reason = finish_reason(event.get("stop_type") or "stop") if is_last else None
     return [Piece(text if isinstance(text, str) else "", 0, reason)]
