@@ -269,7 +269,7 @@ def limit_thread_spinning(environ: MutableMapping[str, str] | None = None) -> No
     """Let the threads of one forward pass sleep soon when they wait for each other; call before importing torch.
 
     GNU OpenMP, which torch and llama.cpp use on Linux, spins for long by default. Beside a compiler or a test run
-    the awaited thread is not running, and a forward pass of 35 ms takes up to seconds. What the user has set stays.
+    the awaited thread is not running, and a forward pass of 35 ms takes up to seconds. What the user set stays.
     """
     environ = os.environ if environ is None else environ
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & environ.keys():

@@ -124,10 +124,8 @@ def test_progress_is_asked_for_and_is_no_text(running: Running) -> None:
     progress = {"total": 9, "cache": 2, "processed": 5, "time_ms": 1}
     (piece,) = dialect.pieces({"content": "", "stop": False, "prompt_progress": progress})
     assert piece.prompt_read == (2, 3)
-    assert dialect.pieces({"content": "", "stop": False, "prompt_progress": {"cache": "x"}})[0].prompt_read == (
-        0,
-        0,
-    )
+    (piece,) = dialect.pieces({"content": "", "stop": False, "prompt_progress": {"cache": "x"}})
+    assert piece.prompt_read == (0, 0)
     assert dialect.pieces({"content": "a", "stop": False})[0].prompt_read is None
 
 
