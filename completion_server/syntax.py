@@ -6,6 +6,7 @@ fetched.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -67,3 +68,51 @@ def parser_for(language_id: str) -> Any:
         return get_parser(grammar)  # type: ignore[arg-type]
     except LookupError:
         return None
+
+
+_local = threading.local()
+_MAX_PARSED_CHARS = 12_000  # about 3 ms
+
+
+def parse(language_id: str, text: str) -> Any:
+    """The tree-sitter ``Tree`` of ``text`` (byte offsets are of its UTF-8 form), None without a grammar.
+
+    Each thread has parsers of its own. More than a window's worth of text is not parsed: None as well.
+    """
+    if grammar_of(language_id) is None or len(text) > _MAX_PARSED_CHARS:
+        return None
+    parsers: dict[str, Any] = _local.__dict__.setdefault("parsers", {})
+    if language_id not in parsers:
+        # The cached parser belongs to whoever asked first, so each thread asks for a new one.
+        parsers[language_id] = parser_for.__wrapped__(language_id)
+    parser = parsers[language_id]
+    return None if parser is None else parser.parse(text.encode("utf-8", "replace"))
+
+
+def count_errors(language_id: str, text: str) -> int | None:
+    """ERROR and MISSING nodes in the tree of ``text``; None where nothing can be said."""
+    tree = parse(language_id, text)
+    if tree is None:
+        return None
+    count, pending = 0, [tree.root_node]
+    while pending:
+        node = pending.pop()
+        if node.is_error or node.is_missing:
+            count += 1
+        if node.has_error:
+            pending.extend(node.children)
+    return count
+
+
+def node_types_at(language_id: str, text: str, offset: int) -> tuple[str, ...]:
+    """Types of the nodes around the character at ``offset`` of ``text``, innermost first; () without a grammar."""
+    tree = parse(language_id, text)
+    if tree is None:
+        return ()
+    at = len(text[:offset].encode("utf-8", "replace"))
+    node = tree.root_node.descendant_for_byte_range(at, at + 1)
+    types = []
+    while node is not None:
+        types.append(node.type)
+        node = node.parent
+    return tuple(types)
