@@ -22,6 +22,7 @@ class Lexicon:
     multi_line: frozenset[str] = frozenset()
 
 
+NO_LEXICON = Lexicon()
 _C = Lexicon(("//",), (("/*", "*/"),), ('"', "'"))
 _RUST = Lexicon(("//",), (("/*", "*/"),), ('"',), frozenset('"'))  # 'a is a lifetime more often than a quote
 _JAVA = Lexicon(("//",), (("/*", "*/"),), ('"""', '"', "'"), frozenset(['"""']))
@@ -48,7 +49,7 @@ _LEXICON_OF = {
 
 def lexicon_of(language_id: str) -> Lexicon:
     """The delimiters of an editor's language id; none for unknown languages and prose."""
-    return _LEXICON_OF.get(language_id, Lexicon())
+    return _LEXICON_OF.get(language_id, NO_LEXICON)
 
 
 class Scanner:
@@ -56,7 +57,7 @@ class Scanner:
 
     ``stack`` holds the brackets that the text opened and did not close; ``inside`` is what ends the string or
     comment that it is in ("" in code). ``unmatched`` lists the offsets of closers whose brackets the text did not
-    open, ``clean_ends`` those of line ends where no bracket, string or comment is open.
+    open.
     """
 
     def __init__(self, lexicon: Lexicon, inside: str = "") -> None:
@@ -66,7 +67,7 @@ class Scanner:
         self.stack: list[str] = []
         self.inside = inside
         self.unmatched: list[int] = []
-        self.clean_ends: list[int] = []
+        self._clean: set[int] = set()  # line ends where no bracket, string or comment is open
 
     def extend(self, text: str) -> None:
         """Read on to the end of ``text``, which begins with what was read before.
@@ -76,6 +77,12 @@ class Scanner:
         self._text = text
         while self._at < len(text) - 2:
             self._step()
+
+    def is_clean_at(self, line_end: int) -> bool:
+        """Whether no bracket or string of the text was open at the line end at offset ``line_end``, if read."""
+        if line_end < self._at:
+            return line_end in self._clean
+        return not self.stack and self.inside in ("", "\n")
 
     def finish(self) -> None:
         """Read what was waiting: no more text comes."""
@@ -96,8 +103,8 @@ class Scanner:
                 self.stack.pop()
             elif not self.stack:
                 self.unmatched.append(at)
-        elif char == "\n" and not self.stack:
-            self.clean_ends.append(at)
+        elif char in "\r\n" and not self.stack:
+            self._clean.add(at)
         elif not (char.isalnum() or char.isspace()):
             self._enter(at)
 
@@ -123,7 +130,7 @@ class Scanner:
         if is_string and char == "\\":
             self._at += 2
         elif char == "\n" and (self.inside == "\n" or (is_string and self.inside not in self._lexicon.multi_line)):
-            self.inside = ""  # a string that nobody closed ends with its line
+            self.inside = ""  # a string that nobody closed ends with its line; the line end is read as code
         elif self._text.startswith(self.inside, self._at):
             self._at += len(self.inside)
             self.inside = ""

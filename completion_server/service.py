@@ -18,12 +18,15 @@ from completion_server.document import Document, Position
 from completion_server.engine.stopping import (
     BlankLine,
     Dedent,
+    ForeignCloser,
     LineEnd,
     MaxLines,
     Repetition,
+    RestReached,
     StopRule,
     SuffixReached,
 )
+from completion_server.lexicon import lexicon_of
 from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
@@ -287,16 +290,23 @@ def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
 
 
 def _stop_rules(trigger: Trigger, document: Document, position: Position) -> list[StopRule]:
-    if trigger.mode is CompletionMode.LINE:
-        return [LineEnd(), Repetition()]
+    lexicon = lexicon_of(document.language_id)
+    rest = document.line_suffix(position).strip()
     following = document.lines[position.line + 1 : position.line + 20]
     next_line = next((line for line in following if line.strip()), "")
+    common: list[StopRule] = [
+        ForeignCloser((rest or next_line.strip())[:1], lexicon),
+        RestReached(rest),
+        Repetition(),
+    ]
+    if trigger.mode is CompletionMode.LINE:
+        return [LineEnd(), *common]
     return [
-        Dedent(trigger.block_indent),
+        Dedent(trigger.block_indent, closer=trigger.block_closer, lexicon=lexicon),
         BlankLine(),
         MaxLines(_MAX_BLOCK_LINES),
         SuffixReached(next_line),
-        Repetition(),
+        *common,
     ]
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from completion_server.document import Document, Position, line_body
-from completion_server.lexicon import lexicon_of, scan
+from completion_server.lexicon import CLOSER_OF, lexicon_of, scan
 from completion_server.request import TriggerKind
 from completion_server.syntax import count_errors, grammar_of, node_types_at
 
@@ -61,6 +61,8 @@ class Trigger:
     reason: str
     block_indent: int = 0
     """Columns below which a line is no longer part of the block (BLOCK only)."""
+    block_closer: str = ""
+    """The bracket that closes the block, where the text after the cursor does not (BLOCK only)."""
 
 
 def decide_trigger(document: Document, position: Position, kind: TriggerKind) -> Trigger:
@@ -82,12 +84,16 @@ def _decide_in_code(document: Document, position: Position, before: str, after: 
     if before.strip() and not after.strip() and _line_opens(document, position.line, before, _OPENS_BLOCK):
         if _has_body(document, position.line, indent_width(before)):
             return Trigger(CompletionMode.LINE, "block_has_body")
-        return Trigger(CompletionMode.BLOCK, "line_opens_block", indent_width(before) + 1)
+        closer = _missing_closer(document, position.line, before)
+        return Trigger(CompletionMode.BLOCK, "line_opens_block", indent_width(before) + 1, closer)
     opener = _last_written_line(document, position.line)
     if opener is not None and opens_block(document, opener):
         indent = indent_width(document.lines[opener])
         if not _has_body(document, position.line, indent):
-            return Trigger(CompletionMode.BLOCK, "after_block_opener", indent + 1)
+            closer = _missing_closer(document, position.line, line_body(document.lines[opener]))
+            return Trigger(
+                CompletionMode.BLOCK, "after_block_opener", indent + 1, closer if not after.strip() else ""
+            )
         return Trigger(CompletionMode.LINE, "block_has_body")
     if before.strip():
         return Trigger(CompletionMode.LINE, "inside_line")
@@ -178,6 +184,15 @@ def _last_written_line(document: Document, line: int) -> int | None:
         if document.lines[number].strip():
             return number
     return None
+
+
+def _missing_closer(document: Document, line: int, opener: str) -> str:
+    """What closes the bracket that ``opener`` ends with, unless a line after ``line`` does, as indented as it."""
+    closer = CLOSER_OF.get(opener.rstrip()[-1:], "")
+    following = document.lines[line + 1 : line + 1 + _MAX_LINES_BACK]
+    written = next((text for text in following if text.strip()), "")
+    is_closed = written.lstrip().startswith(closer) and indent_width(written) == indent_width(opener)
+    return "" if is_closed else closer
 
 
 def _has_body(document: Document, line: int, indent: int) -> bool:
