@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from completion_server.document import Document, Position
+from completion_server.lexicon import lexicon_of, scan
 
 _LINES_LOOKED_AT = 8
+_INDENT_LINES = 40
+_TREE_LINES_BEFORE, _TREE_LINES_AFTER = 30, 10
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,21 @@ class Place:
     is_partial: bool
     """The generation was cut off by the clock or by its length, so its end is arbitrary."""
     is_single_line: bool
+    language_id: str = ""
+    window_before: str = ""
+    """Text from a line at most 30 before the cursor's to the cursor; what a syntax tree is made of."""
+    window_after: str = ""
+    """Text from the cursor to a line at most 10 after the cursor's, line end included."""
+    inside: str = ""
+    """What ends the string or comment that the cursor is in, "" in code."""
+    indent_unit: str = ""
+    """A tab or some spaces, as the lines around begin with; "" where none is indented."""
 
     @classmethod
     def of(cls, document: Document, position: Position, *, is_partial: bool, is_single_line: bool) -> Place:
         line = position.line
+        start = _window_start(document, line)
+        window_before = document.text_before(position, start).replace("\r\n", "\n")
         before = document.lines[max(line - 3 * _LINES_LOOKED_AT, 0) : line]
         after = document.lines[line + 1 : line + 1 + 3 * _LINES_LOOKED_AT]
         return cls(
@@ -38,7 +52,27 @@ class Place:
             line_end=_line_end(document, line),
             is_partial=is_partial,
             is_single_line=is_single_line,
+            language_id=document.language_id,
+            window_before=window_before,
+            window_after=document.text_after(position, line + 1 + _TREE_LINES_AFTER).replace("\r\n", "\n"),
+            inside=scan(lexicon_of(document.language_id), window_before).inside,
+            indent_unit=_indent_unit(document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]),
         )
+
+
+def _window_start(document: Document, line: int) -> int:
+    """The earliest line of at most 30 that is not indented, so that the window begins with a whole statement."""
+    earliest = max(line - _TREE_LINES_BEFORE, 0)
+    outer = (number for number in range(earliest, line) if document.lines[number][:1].isalpha())
+    return 0 if earliest == 0 else next(outer, earliest)
+
+
+def _indent_unit(lines: Iterable[str]) -> str:
+    indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip()]
+    if any(indent.startswith("\t") for indent in indents):
+        return "" if any(indent.startswith(" " * 2) for indent in indents) else "\t"
+    widths = [len(indent) for indent in indents if len(indent) > 1]
+    return " " * min(widths) if widths else ""
 
 
 def _written(lines: Iterable[str]) -> tuple[str, ...]:
