@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 CLOSER_OF = {"(": ")", "[": "]", "{": "}"}
 _CLOSERS = frozenset(CLOSER_OF.values())
+_BRACKETS = _CLOSERS | CLOSER_OF.keys()
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ class Scanner:
     def extend(self, text: str) -> None:
         """Read on to the end of ``text``, which begins with what was read before.
 
-        The last two characters wait until it is known that they do not begin a longer delimiter.
+        Of the last two characters those wait that may begin a longer delimiter.
         """
         self._text = text
-        while self._at < len(text) - 2:
+        while self._at < len(text) - 2 or (self._at < len(text) and not self.inside and self._is_plain()):
             self._step()
 
     def is_clean_at(self, line_end: int) -> bool:
@@ -88,6 +89,10 @@ class Scanner:
         """Read what was waiting: no more text comes."""
         while self._at < len(self._text):
             self._step()
+
+    def _is_plain(self) -> bool:
+        char = self._text[self._at]
+        return char.isalnum() or char.isspace() or char in _BRACKETS
 
     def _step(self) -> None:
         text, at = self._text, self._at

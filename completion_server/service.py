@@ -294,11 +294,9 @@ def _stop_rules(trigger: Trigger, document: Document, position: Position) -> lis
     rest = document.line_suffix(position).strip()
     following = document.lines[position.line + 1 : position.line + 20]
     next_line = next((line for line in following if line.strip()), "")
-    common: list[StopRule] = [
-        ForeignCloser((rest or next_line.strip())[:1], lexicon),
-        RestReached(rest),
-        Repetition(),
-    ]
+    # A closer on the next line is not the block's own where the block still lacks one.
+    follows = rest or ("" if trigger.block_closer else next_line.strip())
+    common: list[StopRule] = [ForeignCloser(follows[:1], lexicon), RestReached(rest), Repetition()]
     if trigger.mode is CompletionMode.LINE:
         return [LineEnd(), *common]
     return [

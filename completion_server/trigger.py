@@ -41,6 +41,12 @@ _PROSE = frozenset(
     {"markdown", "plaintext", "text", "gitcommit", "git-commit", "latex", "tex", "restructuredtext"}
 )
 _FENCE = re.compile(r"\s*(?:```|~~~)")
+_SHELL_CLOSERS = {"then": "fi", "else": "fi", "do": "done"}
+_END = {"then": "end", "else": "end", "do": "end"}
+_CLOSERS_BY_WORD = {
+    **dict.fromkeys(("sh", "bash", "shellscript"), _SHELL_CLOSERS),
+    **dict.fromkeys(("lua", "ruby", "elixir", "julia"), _END),
+}
 _MAX_LINES_BACK = 50
 _TREE_LINES_BEFORE, _TREE_LINES_AFTER = 40, 2
 
@@ -62,7 +68,7 @@ class Trigger:
     block_indent: int = 0
     """Columns below which a line is no longer part of the block (BLOCK only)."""
     block_closer: str = ""
-    """The bracket that closes the block, where the text after the cursor does not (BLOCK only)."""
+    """The bracket or word that closes the block, where the text after the cursor does not (BLOCK only)."""
 
 
 def decide_trigger(document: Document, position: Position, kind: TriggerKind) -> Trigger:
@@ -134,7 +140,7 @@ def _line_opens(document: Document, line: int, text: str, pattern: re.Pattern[st
     if document.language_id in _PROSE:
         return True  # between fences; the language is not known
     if document.language_id == "yaml":
-        return True
+        return text.endswith(":")  # after a space comes a value
     if document.language_id not in _COLON_OPENS:
         return _CASE_LABEL.match(text) is not None and document.language_id not in ("json", "jsonc", "css")
     if scan(lexicon_of(document.language_id), text).stack:
@@ -188,11 +194,13 @@ def _last_written_line(document: Document, line: int) -> int | None:
 
 def _missing_closer(document: Document, line: int, opener: str) -> str:
     """What closes the bracket that ``opener`` ends with, unless a line after ``line`` does, as indented as it."""
-    closer = CLOSER_OF.get(opener.rstrip()[-1:], "")
+    word = opener.split()[-1] if opener.split() else ""
+    by_word = _CLOSERS_BY_WORD.get(document.language_id, {})
+    closer = by_word.get(word, CLOSER_OF.get(word[-1:], ""))
     following = document.lines[line + 1 : line + 1 + _MAX_LINES_BACK]
     written = next((text for text in following if text.strip()), "")
     is_closed = written.lstrip().startswith(closer) and indent_width(written) == indent_width(opener)
-    return "" if is_closed else closer
+    return "" if closer and is_closed else closer
 
 
 def _has_body(document: Document, line: int, indent: int) -> bool:

@@ -108,6 +108,8 @@ class Dedent:
         return len(indent.expandtabs(self._tab_width)) < self._indent_width
 
     def _end_of_block(self, text: str, line_end: re.Match[str], code: str) -> int | None:
+        if self._closer and self._closer.startswith(code):
+            return None  # it may yet become the closer
         if self._closer and code.startswith(self._closer):
             last = _LINE_END.search(text, line_end.end())
             return None if last is None else last.start()
@@ -159,7 +161,7 @@ class BlankLine:
     name: str = "blank_line"
 
     def find_cut(self, text: str) -> int | None:
-        match = re.search(r"\S[^\S\r\n]*(?:\r\n|\r|\n)[^\S\r\n]*(?=\r\n|\r|\n)", text)
+        match = re.search(r"\S[^\S\r\n]*(?:\r\n|\r(?!\n)|\n)[^\S\r\n]*(?=\r\n|\r|\n)", text)
         return None if match is None else match.start() + 1
 
 
@@ -224,10 +226,12 @@ class Repetition:
             unit, span = tail[-period:], period * self.num_repeats
             # White space and rules ("-----", "=====") repeat in honest text.
             if span >= self.min_chars and any(map(str.isalnum, unit)) and tail.endswith(unit * self.num_repeats):
-                return self._back_to_clean_end(text, len(text) - span, period)
+                return self._after_first(text, len(text) - span, unit)
         return None
 
-    def _back_to_clean_end(self, text: str, start: int, period: int) -> int:
-        end = start + period
+    def _after_first(self, text: str, start: int, unit: str) -> int:
+        # The unit may itself be shorter units: "1, 2, 1, 2, ".
+        lengths = range(1, len(unit) + 1)
+        end = start + next(size for size in lengths if unit[:size] * (len(unit) // size) == unit)
         line_end = text.rfind("\n", start, end)
         return end if line_end <= 0 else line_end

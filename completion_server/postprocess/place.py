@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from completion_server.document import Document, Position
 from completion_server.lexicon import lexicon_of, scan
+from completion_server.trigger import indent_width
 
 _LINES_LOOKED_AT = 8
 _INDENT_LINES = 40
@@ -34,6 +35,8 @@ class Place:
     """Text from the cursor to a line at most 10 after the cursor's, line end included."""
     inside: str = ""
     """What ends the string or comment that the cursor is in, "" in code."""
+    next_indent_width: int = 0
+    """Columns that the first of ``lines_after`` is indented by."""
     indent_unit: str = ""
     """A tab or some spaces, as the lines around begin with; "" where none is indented."""
 
@@ -56,6 +59,7 @@ class Place:
             window_before=window_before,
             window_after=document.text_after(position, line + 1 + _TREE_LINES_AFTER).replace("\r\n", "\n"),
             inside=scan(lexicon_of(document.language_id), window_before).inside,
+            next_indent_width=indent_width(next((text for text in after if text.strip()), "")),
             indent_unit=_indent_unit(document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]),
         )
 

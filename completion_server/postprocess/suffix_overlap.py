@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from completion_server.postprocess.place import Place
+from completion_server.trigger import indent_width
 
 _CLOSERS = ")]}>\"'`"
 _OPENER = {")": "(", "]": "[", "}": "{", ">": "<"}
@@ -52,7 +53,8 @@ def drop_lines_that_follow(text: str, place: Place) -> str:
     for number, line in enumerate(lines[1:], start=1):
         if number + 1 < len(lines) and _is_pair_below(line, lines[number + 1], place.lines_after):
             return "\n".join(lines[:number]).rstrip()
-        if line.strip() == wanted and (len(wanted) >= _MIN_LINE or number == len(lines) - 1):
+        is_short_too = number == len(lines) - 1 and indent_width(line) == place.next_indent_width
+        if line.strip() == wanted and (len(wanted) >= _MIN_LINE or is_short_too):
             return "\n".join(lines[:number]).rstrip()
     return text
 

@@ -136,7 +136,7 @@ def test_what_is_shown_adds_no_syntax_error(marked: tuple[str, Place], text: str
     if shown:
         before, _, after = source.partition("ˇ")
         scanner = scan(lexicon_of("python"), place.before_on_line + shown)
-        quote = scanner.inside if scanner.inside in ("'", '"') else ""
+        quote = scanner.inside if scanner.inside in lexicon_of("python").strings else ""
         closed = shown + quote + "".join(CLOSER_OF[bracket] for bracket in reversed(scanner.stack))
         counts = [count_errors("python", before + each + after) or 0 for each in (shown, closed)]
         assert min(counts) <= (count_errors("python", before + after) or 0)
