@@ -6,11 +6,13 @@ whole texts (``syntax``). A language that is not in the table has brackets only:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 CLOSER_OF = {"(": ")", "[": "]", "{": "}"}
 _CLOSERS = frozenset(CLOSER_OF.values())
-_BRACKETS = _CLOSERS | CLOSER_OF.keys()
+_ALONE = _CLOSERS | CLOSER_OF.keys() | {"\n", "\r"}  # begin no longer delimiter
+_MARK = re.compile(r"[^\w\s]|[\r\n]")
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,16 @@ class Scanner:
         Of the last two characters those wait that may begin a longer delimiter.
         """
         self._text = text
-        while self._at < len(text) - 2 or (self._at < len(text) and not self.inside and self._is_plain()):
+        while (at := self._next_mark()) < len(text) - 2 or (
+            at < len(text) and not self.inside and text[at] in _ALONE
+        ):
             self._step()
+
+    def _next_mark(self) -> int:
+        """Go on to the next character that can mean anything; no delimiter has letters or spaces in it."""
+        mark = _MARK.search(self._text, self._at)
+        self._at = max(self._at, len(self._text) if mark is None else mark.start())
+        return self._at
 
     def is_clean_at(self, line_end: int) -> bool:
         """Whether no bracket or string of the text was open at the line end at offset ``line_end``, if read."""
@@ -87,12 +97,8 @@ class Scanner:
 
     def finish(self) -> None:
         """Read what was waiting: no more text comes."""
-        while self._at < len(self._text):
+        while self._next_mark() < len(self._text):
             self._step()
-
-    def _is_plain(self) -> bool:
-        char = self._text[self._at]
-        return char.isalnum() or char.isspace() or char in _BRACKETS
 
     def _step(self) -> None:
         text, at = self._text, self._at
@@ -110,7 +116,7 @@ class Scanner:
                 self.unmatched.append(at)
         elif char in "\r\n" and not self.stack:
             self._clean.add(at)
-        elif not (char.isalnum() or char.isspace()):
+        else:
             self._enter(at)
 
     def _enter(self, at: int) -> None:

@@ -149,7 +149,7 @@ def _line_opens(document: Document, line: int, text: str, pattern: re.Pattern[st
         return True
     if _LAMBDA.search(text):
         return False
-    window = "".join(document.lines[_window_start(document, line) : line]) + text
+    window = "".join(document.lines[window_start(document, line, _TREE_LINES_BEFORE) : line]) + text
     types = node_types_at(document.language_id, window, len(window.rstrip()) - 1)
     return not any(node_type in _NO_BLOCK_AFTER_COLON for node_type in types[1:2])
 
@@ -161,7 +161,7 @@ def _kind_of_text(document: Document, line: int, before: str) -> str:
     object (a quote in a regular expression opens no string).
     """
     lexicon = lexicon_of(document.language_id)
-    start = _window_start(document, line)
+    start = window_start(document, line, _TREE_LINES_BEFORE)
     window = "".join(document.lines[start:line]) + before
     inside = scan(lexicon, window).inside
     if not inside:
@@ -174,15 +174,16 @@ def _kind_of_text(document: Document, line: int, before: str) -> str:
     return kind if not types or is_text or count_errors(document.language_id, window + after) else ""
 
 
-def _window_start(document: Document, line: int) -> int:
-    """A line at most ``_TREE_LINES_BEFORE`` back where something at the top level begins, if there is one."""
-    earliest = max(line - _TREE_LINES_BEFORE, 0)
+def window_start(document: Document, line: int, num_lines: int) -> int:
+    """A line at most ``num_lines`` before ``line`` from which a scanner or a parser finds its way.
+
+    The first of those that are indented least: a function rather than the text of its docstring.
+    """
+    earliest = max(line - num_lines, 0)
     if earliest == 0:
         return 0
-    for number in range(earliest, line):
-        if document.lines[number][:1].isalpha():
-            return number
-    return earliest
+    written = [number for number in range(earliest, line) if document.lines[number].strip()]
+    return min(written, key=lambda number: indent_width(document.lines[number]), default=earliest)
 
 
 def _last_written_line(document: Document, line: int) -> int | None:

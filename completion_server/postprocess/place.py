@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from completion_server.document import Document, Position
 from completion_server.lexicon import lexicon_of, scan
-from completion_server.trigger import indent_width
+from completion_server.trigger import indent_width, window_start
 
 _LINES_LOOKED_AT = 8
 _INDENT_LINES = 40
@@ -30,7 +30,7 @@ class Place:
     is_single_line: bool
     language_id: str = ""
     window_before: str = ""
-    """Text from a line at most 30 before the cursor's to the cursor; what a syntax tree is made of."""
+    """Text before the cursor, from some lines before its own; what a syntax tree is made of."""
     window_after: str = ""
     """Text from the cursor to a line at most 10 after the cursor's, line end included."""
     inside: str = ""
@@ -43,7 +43,7 @@ class Place:
     @classmethod
     def of(cls, document: Document, position: Position, *, is_partial: bool, is_single_line: bool) -> Place:
         line = position.line
-        start = _window_start(document, line)
+        start = window_start(document, line, _TREE_LINES_BEFORE)
         window_before = document.text_before(position, start).replace("\r\n", "\n")
         before = document.lines[max(line - 3 * _LINES_LOOKED_AT, 0) : line]
         after = document.lines[line + 1 : line + 1 + 3 * _LINES_LOOKED_AT]
@@ -62,13 +62,6 @@ class Place:
             next_indent_width=indent_width(next((text for text in after if text.strip()), "")),
             indent_unit=_indent_unit(document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]),
         )
-
-
-def _window_start(document: Document, line: int) -> int:
-    """The earliest line of at most 30 that is not indented, so that the window begins with a whole statement."""
-    earliest = max(line - _TREE_LINES_BEFORE, 0)
-    outer = (number for number in range(earliest, line) if document.lines[number][:1].isalpha())
-    return 0 if earliest == 0 else next(outer, earliest)
 
 
 def _indent_unit(lines: Iterable[str]) -> str:
