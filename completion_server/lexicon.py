@@ -93,7 +93,14 @@ class Scanner:
         """Whether no bracket or string of the text was open at the line end at offset ``line_end``, if read."""
         if line_end < self._at:
             return line_end in self._clean
-        return not self.stack and self.inside in ("", "\n")
+        lexicon = self._lexicon
+        # Not read yet, so it is the next character to be read: a line comment or a simple string ends there.
+        ends_here = self.inside in (
+            "",
+            "\n",
+            *(quote for quote in lexicon.strings if quote not in lexicon.multi_line),
+        )
+        return not self.stack and ends_here
 
     def finish(self) -> None:
         """Read what was waiting: no more text comes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from completion_server.engine.stopping import (
@@ -170,6 +170,7 @@ def test_repetition_goes_back_to_whole_lines() -> None:
     assert kept(Repetition(), "a = 0\n" + "    self.count += 1\n" * 3) == "a = 0\n    self.count += 1"
 
 
+@example("'[[[[[\n[[", [1, 3, 4, 1])  # the string ends with its line, also where that is not read yet
 @given(st.text("ab(){}[]'\"#\n ", max_size=60), st.lists(st.integers(1, 4), max_size=60))
 def test_a_text_in_pieces_is_cut_as_the_whole(text: str, sizes: list[int]) -> None:
     """What rules remember changes nothing: fed piece by piece, or with another text between, as anew."""
