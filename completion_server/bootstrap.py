@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from completion_server.config import ModelSettings, Settings
+from completion_server.gate.calibration import packaged_calibration
+from completion_server.gate.gate import Gate
 from completion_server.service import CompletionService
 
 if TYPE_CHECKING:
@@ -96,7 +98,12 @@ def build_service_from_directory(
     progress("warming up", None)
     prompts.warm_up()
     _warm_up(engine)
-    return CompletionService(engine, prompts, settings)
+    return CompletionService(engine, prompts, settings, _gate(settings))
+
+
+def _gate(settings: Settings) -> Gate:
+    calibration = packaged_calibration(settings.model.name)
+    return Gate(calibration)
 
 
 def _warm_up(engine: object) -> None:

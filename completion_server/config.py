@@ -119,6 +119,13 @@ class GenerationSettings(Struct, frozen=True, rename="camel", kw_only=True):
         ),
     ] = 100
     seed: Annotated[int | None, Meta(description="Makes sampling repeatable.")] = None
+    suggestions: Annotated[
+        Literal["eager", "balanced", "quiet"],
+        Meta(
+            description="What appears by itself. eager: all; balanced: not what is probably wrong; quiet: only"
+            " what is probably right."
+        ),
+    ] = "balanced"
 
 
 class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from completion_server.completion_cache import CompletionCache
+from completion_server.completion_cache import CompletionCache, Known
 from completion_server.config import Settings
 from completion_server.cpu_budget import CpuBudget
 from completion_server.document import Document, Position
@@ -24,6 +24,8 @@ from completion_server.engine.stopping import (
     StopRule,
     SuffixReached,
 )
+from completion_server.evidence import Evidence
+from completion_server.gate.gate import Gate, Verdict
 from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
@@ -93,7 +95,11 @@ class PromptSource(Protocol):
 class CompletionService:
     """Answers requests one at a time."""
 
-    def __init__(self, engine: TextEngine, prompts: PromptSource, settings: Settings) -> None:
+    def __init__(
+        self, engine: TextEngine, prompts: PromptSource, settings: Settings, gate: Gate | None = None
+    ) -> None:
+        """``gate`` decides what appears by itself; None: by the tokens' probabilities alone."""
+        self._gate = gate or Gate()
         self._engine = engine
         self._prompts = prompts
         self._settings = settings
@@ -110,7 +116,7 @@ class CompletionService:
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("completion_cache"):
             known = self._lookup(request, document, position)
-        return None if known is None else _answer_from_cache(request, known, trace)
+        return None if known is None else self._answer_from_cache(request, known, trace)
 
     def complete(self, request: CompletionRequest) -> Completion:
         """The answer to ``request``, within its deadline plus one forward pass; empty rather than wrong."""
@@ -149,14 +155,19 @@ class CompletionService:
         if result.finish_reason is FinishReason.CANCELLED:
             return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
         with trace.stage("postprocess"):
-            texts = _process(result, document, position, trigger, trace)
+            candidates = _process(result, document, position, trigger, trace)
+        texts = tuple(candidates)
+        evidence = next(iter(candidates.values()), Evidence())
+        verdict = self._judge(Known(texts, evidence, False), document, position)
+        is_shown = request.trigger is TriggerKind.INVOKED or verdict is None or verdict.is_shown
         if texts and result.finish_reason is not FinishReason.DEADLINE:
-            self._completion_cache.store(document, position, texts)
+            self._completion_cache.store(document, position, texts, evidence, is_shown=is_shown)
         elif (
             result.finish_reason is FinishReason.STOP and request.trigger is TriggerKind.AUTOMATIC and not is_short
         ):
             self._completion_cache.store_nothing(document, position)
-        return _answer(request, texts, result.finish_reason, trace)
+        _note_verdict(trace, verdict, is_shown)
+        return _answer(request, texts if is_shown else (), result.finish_reason, trace)
 
     def warm(self, request: CompletionRequest) -> None:
         """Idle work: what ``request`` had no time for. Ends at its deadline or cancellation; answers nobody.
@@ -242,15 +253,28 @@ class CompletionService:
         within = self._engine.num_tokens_within(_PREFILL_SHARE * deadline.remaining_ms)
         return num_missing > max(within, _SHORT_PROMPT_TOKENS)
 
-    def _lookup(
-        self, request: CompletionRequest, document: Document, position: Position
-    ) -> tuple[str, ...] | None:
-        """Texts that are known for this place; none of them where it is known that there are none."""
+    def _lookup(self, request: CompletionRequest, document: Document, position: Position) -> Known | None:
+        """What is known for this place; without texts where it is known that there are none."""
         known = self._completion_cache.lookup(document, position, request.max_items)
         # By hand the model is always asked; by itself nobody asks twice where it had nothing.
         if known is None and request.trigger is TriggerKind.AUTOMATIC:
-            return () if self._completion_cache.holds_nothing(document, position) else None
+            return Known(()) if self._completion_cache.holds_nothing(document, position) else None
         return known
+
+    def _answer_from_cache(self, request: CompletionRequest, known: Known, trace: RequestTrace) -> Completion:
+        trace.note(from_completion_cache=True)
+        verdict = self._judge(known, *_with_selection(request))
+        # What was shown stays while it is typed along; what was hidden may come once the rest is sure enough.
+        is_shown = request.trigger is TriggerKind.INVOKED or known.was_shown
+        is_shown = is_shown or verdict is None or verdict.is_shown
+        _note_verdict(trace, verdict, is_shown)
+        return _answer(request, known.texts if is_shown else (), FinishReason.STOP, trace)
+
+    def _judge(self, known: Known, document: Document, position: Position) -> Verdict | None:
+        if not known.texts:
+            return None
+        suggestions = self._settings.generation.suggestions
+        return self._gate.judge(known.texts[0], known.evidence, document, position, suggestions)
 
     def _sampling(self, kind: TriggerKind) -> SamplingParams:
         generation = self._settings.generation
@@ -302,11 +326,11 @@ def _stop_rules(trigger: Trigger, document: Document, position: Position) -> lis
 
 def _process(
     result: GenerationResult, document: Document, position: Position, trigger: Trigger, trace: RequestTrace
-) -> tuple[str, ...]:
-    """Post-processed texts, best first, without doubles."""
-    texts: dict[str, None] = {}
+) -> dict[str, Evidence]:
+    """Post-processed texts with their evidence, without doubles, the one the model is surest of first."""
+    texts: dict[str, Evidence] = {}
     fired: list[str] = []
-    for generation in result.generations:
+    for generation in sorted(result.generations, key=_mean_logprob, reverse=True):
         place = Place.of(
             document,
             position,
@@ -316,21 +340,42 @@ def _process(
         processed = postprocess(generation.text, place)
         fired += processed.fired
         if processed.text:
-            texts[processed.text] = None
+            texts.setdefault(processed.text, _evidence(generation, processed.text, trigger))
     first = result.generations[0] if result.generations else None
     if first is not None and first.logprobs:
         trace.note(stop_rule=first.stop_rule, mean_logprob=round(sum(first.logprobs) / len(first.logprobs), 3))
     trace.note(filters_fired=fired, num_hidden=len(result.generations) - len(texts))
-    return tuple(texts)
+    return texts
+
+
+def _mean_logprob(generation: Generation) -> float:
+    return sum(generation.logprobs) / len(generation.logprobs) if generation.logprobs else float("-inf")
+
+
+def _evidence(generation: Generation, shown: str, trigger: Trigger) -> Evidence:
+    """What is known of the tokens that spell ``shown``, the generation's text as the filters left it."""
+    evidence = Evidence(
+        generation.token_ends or (len(generation.text),) * len(generation.logprobs),
+        generation.logprobs,
+        generation.num_healed_bytes,
+        _is_cut_short(generation),
+        trigger.mode is CompletionMode.BLOCK,
+    )
+    shown = shown.replace("\r\n", "\n")
+    begin = max(generation.text.find(shown), 0)
+    return evidence.after(begin).within(len(shown)) if begin else evidence.within(len(shown))
 
 
 def _is_cut_short(generation: Generation) -> bool:
     return generation.finish_reason in _CUT_SHORT
 
 
-def _answer_from_cache(request: CompletionRequest, texts: tuple[str, ...], trace: RequestTrace) -> Completion:
-    trace.note(from_completion_cache=True)
-    return _answer(request, texts, FinishReason.STOP, trace)
+def _note_verdict(trace: RequestTrace, verdict: Verdict | None, is_shown: bool) -> None:
+    if verdict is None or verdict.score is None:
+        return
+    trace.note(gate_score=round(verdict.score, 4), gate_threshold=verdict.threshold, is_hidden=not is_shown)
+    if not is_shown:
+        trace.note(reason="probably wrong: hidden by generation.suggestions")
 
 
 def _answer(

@@ -43,6 +43,10 @@ class Generation:
     logprobs: tuple[float, ...]
     finish_reason: FinishReason
     stop_rule: str = ""
+    token_ends: tuple[int, ...] = ()
+    """Characters of ``text`` (before a stop rule cut it) that are there after each token."""
+    num_healed_bytes: int = 0
+    """Bytes before the cursor that the first tokens spell again."""
 
 
 @dataclass
@@ -259,6 +263,7 @@ class _Run:
         detokenizer = self._engine.new_detokenizer(start.step.remaining)
         token_ids: list[int] = []
         logprobs: list[float] = []
+        token_ends: list[int] = []
         stop: StopAt | None = None
         reason = FinishReason.LENGTH
         draft = Draft(self._draft_after(start))
@@ -272,6 +277,7 @@ class _Run:
             token_ids.append(token.token_id)
             logprobs.append(token.logprob)
             detokenizer.add_token(token.token_id)
+            token_ends.append(len(detokenizer.text))
             stop = find_stop(self._stop_rules, detokenizer.text)
             if stop is not None:
                 reason = FinishReason.STOP
@@ -284,7 +290,15 @@ class _Run:
         self._stats.num_draft_tokens += draft.num_proposed
         self._stats.num_accepted_tokens += draft.num_accepted
         text = detokenizer.text if stop is None else detokenizer.text[: stop.num_kept_chars]
-        return Generation(text, tuple(token_ids), tuple(logprobs), reason, "" if stop is None else stop.rule)
+        return Generation(
+            text,
+            tuple(token_ids),
+            tuple(logprobs),
+            reason,
+            "" if stop is None else stop.rule,
+            tuple(token_ends),
+            len(start.step.remaining),
+        )
 
     def _draft_after(self, start: HealedStart) -> tuple[int, ...]:
         """The guess from ``start`` on; nothing when it spells the healing path in another way."""

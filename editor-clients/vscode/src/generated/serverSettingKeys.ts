@@ -25,6 +25,7 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "generation.lookAhead",
   "generation.maxCpuPercent",
   "generation.seed",
+  "generation.suggestions",
   "context.maxPromptTokens",
   "context.maxSuffixTokens",
   "cache.prefixCacheMb",
