@@ -25,6 +25,7 @@ from completion_server.engine.stopping import (
     SuffixReached,
 )
 from completion_server.evidence import Evidence
+from completion_server.gate.features import FEATURE_NAMES
 from completion_server.gate.gate import Gate, Verdict
 from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
@@ -105,6 +106,10 @@ class CompletionService:
         self._settings = settings
         self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         self._cpu_budget = _cpu_budget(settings)
+
+    @property
+    def gate(self) -> Gate:
+        return self._gate
 
     def recall(self, request: CompletionRequest) -> Completion | None:
         """The answer to ``request`` if it is known already; may be called from any thread, and takes no time."""
@@ -374,6 +379,7 @@ def _note_verdict(trace: RequestTrace, verdict: Verdict | None, is_shown: bool) 
     if verdict is None or verdict.score is None:
         return
     trace.note(gate_score=round(verdict.score, 4), gate_threshold=verdict.threshold, is_hidden=not is_shown)
+    trace.note(gate_features=dict(zip(FEATURE_NAMES, verdict.features or (), strict=False)))
     if not is_shown:
         trace.note(reason="probably wrong: hidden by generation.suggestions")
 

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from completion_server import __version__
 from completion_server.cli import bench_replay_option as replay_option
+from completion_server.cli import evaluate_served_option as served_option
 from completion_server.cli.option import (
     CommonOptions,
     JsonOption,
@@ -224,6 +225,13 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     likelihood: Annotated[
         bool, typer.Option("--likelihood", help="Also measure the likelihood of the middles and of plain text.")
     ] = False,
+    served: Annotated[
+        bool, typer.Option("--served", help="As an editor asks: what would be shown, and how much of it is right.")
+    ] = False,
+    records: served_option.RecordsOption = Path("served.jsonl"),
+    fit_gate: served_option.FitGateOption = None,
+    plot: served_option.PlotOption = None,
+    deadline_ms: served_option.DeadlineOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the scores to this JSON file.")] = None,
     offline: OfflineOption = False,
     threads: ThreadsOption = None,
@@ -234,9 +242,16 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
 
     The last line of stdout is one JSON object; with --json it is the only one.
     """
-    from completion_server.cli import evaluate_command
+    from completion_server.cli import evaluate_command, evaluate_served_command
 
     _use_log_level(log_level)
+    if served:
+        served_task = evaluate_served_command.ServedTask(
+            corpus, split, holes, seed, deadline_ms, records, fit_gate, plot
+        )
+        one = CommonOptions(model[0] if model else None, offline, threads)
+        evaluate_served_command.run(one, served_task, out=out, as_json=as_json)
+        return
     names: list[str | None] = [*model] if model else [None]
     options = [CommonOptions(name, offline, threads) for name in names]
     task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood)

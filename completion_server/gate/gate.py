@@ -31,6 +31,7 @@ class Verdict:
     score: float | None
     threshold: float
     is_shown: bool
+    features: tuple[float, ...] | None = None
 
 
 class Gate:
@@ -55,15 +56,16 @@ class Gate:
         self, text: str, evidence: Evidence, document: Document, position: Position, suggestions: Suggestions
     ) -> Verdict:
         """Whether ``text`` at ``position`` should appear by itself."""
-        threshold = self._threshold(suggestions)
+        threshold = self.threshold(suggestions)
         features = features_of(text, evidence, document, position)
         if features is None:
             return Verdict(None, threshold, True)
         score = self._probability(features)
         shifted = sigmoid(log_odds(score) + self._shift)
-        return Verdict(score, threshold, shifted >= threshold)
+        return Verdict(score, threshold, shifted >= threshold, features)
 
-    def _threshold(self, suggestions: Suggestions) -> float:
+    def threshold(self, suggestions: Suggestions) -> float:
+        """Least probability at which a suggestion is shown."""
         thresholds = _UNCALIBRATED if self._calibration is None else self._calibration.thresholds
         return {"eager": 0.0, "balanced": thresholds.balanced, "quiet": thresholds.quiet}[suggestions]
 
