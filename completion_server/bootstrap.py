@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from completion_server.config import ModelSettings, Settings
+from completion_server.errors import CompletionServerError, ConfigError
 from completion_server.gate.calibration import packaged_calibration
-from completion_server.gate.gate import Gate
+from completion_server.gate.gate import Gate, recalibration_shift
 from completion_server.service import CompletionService
+from completion_server.usage_log.place import DATABASE_NAME, state_dir
+from completion_server.usage_log.store import read_rows
+from completion_server.usage_log.summary import acceptance
 
 if TYPE_CHECKING:
     from completion_server.catalog.resolve import ResolvedModel
@@ -102,8 +106,22 @@ def build_service_from_directory(
 
 
 def _gate(settings: Settings) -> Gate:
-    calibration = packaged_calibration(settings.model.name)
-    return Gate(calibration)
+    """The model's calibration, moved by what this user has accepted so far."""
+    name = settings.model.name
+    try:
+        calibration = packaged_calibration(name)
+    except ConfigError as error:
+        _log.error("%s", error)
+        calibration = None
+    shift = 0.0
+    if settings.log.acceptance:
+        try:
+            rows = read_rows(state_dir() / DATABASE_NAME)
+        except (CompletionServerError, OSError) as error:
+            _log.warning("%s", error)
+        else:
+            shift = recalibration_shift(*acceptance(rows, name))
+    return Gate(calibration, shift)
 
 
 def _warm_up(engine: object) -> None:

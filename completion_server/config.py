@@ -151,6 +151,20 @@ class CacheSettings(Struct, frozen=True, rename="camel", kw_only=True):
     ] = 200
 
 
+class LogSettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """What is kept on this disk about suggestions; never source text, never sent anywhere."""
+
+    acceptance: Annotated[
+        bool,
+        Meta(
+            description="Whether it is counted what becomes of suggestions, for `stats` and to learn when to show."
+        ),
+    ] = True
+    traces: Annotated[
+        bool, Meta(description="Whether the last requests' times and reasons are kept, for `explain`.")
+    ] = True
+
+
 class Settings(Struct, frozen=True, rename="camel", kw_only=True):
     """All settings, resolved."""
 
@@ -170,6 +184,7 @@ class Settings(Struct, frozen=True, rename="camel", kw_only=True):
     generation: GenerationSettings = GenerationSettings()
     context: ContextSettings = ContextSettings()
     cache: CacheSettings = CacheSettings()
+    log: LogSettings = LogSettings()
 
 
 class LoadedSettings(Struct, frozen=True):

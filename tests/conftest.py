@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from tempfile import mkdtemp
 
 from hypothesis import HealthCheck, settings
 
 # Set before torch is imported anywhere: tiny models gain nothing from a second thread, and on a busy machine two
 # threads that wait for each other at every operation are many times slower than one. Started servers inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Servers started by tests write their log here, never into the user's own state folder.
+os.environ["XDG_STATE_HOME"] = mkdtemp(prefix="completion-server-tests-")
 
 # No time limit per example: a loaded machine is not a fault of the code. CI runs the same examples each time.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])

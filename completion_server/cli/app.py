@@ -210,6 +210,33 @@ def doctor(
 
 
 @app.command()
+def stats(
+    days: Annotated[int, typer.Option("--days", min=1, help="How far to look back.")] = 90,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="A picture (.png or .svg).")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete the log and the traces.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how much of what was suggested was accepted, from the log on this disk."""
+    from completion_server.cli import stats_command
+
+    if clear:
+        stats_command.clear()
+    else:
+        stats_command.run(days, plot=plot, as_json=as_json)
+
+
+@app.command()
+def explain(
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1000, help="How many requests.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what happened to the last requests: times, tokens, filters, what was hidden and why."""
+    from completion_server.cli import explain_command
+
+    explain_command.run(last, as_json=as_json)
+
+
+@app.command()
 def evaluate(  # noqa: PLR0913 - one parameter per option
     corpus: Annotated[Path, typer.Option("--corpus", help="Directory made by `train corpus`.")],
     model: Annotated[

@@ -122,6 +122,11 @@ class DocumentStore:
         self._touch(uri)
         return document.snapshot()
 
+    def peek(self, uri: str) -> Document | None:
+        """The document's text now, or None when it is not open; does not count as use."""
+        document = self._documents.get(uri)
+        return None if document is None else document.snapshot()
+
     def view(self, uri: str, root_uri: str | None = None) -> WorkspaceView:
         """The most recently used documents apart from ``uri``, at most MAX_OTHER_DOCUMENTS."""
         others: list[Document] = []

@@ -25,6 +25,7 @@ from completion_server.document import Position
 from completion_server.logs import set_level
 from completion_server.lsp.configuration import Configuration
 from completion_server.lsp.documents import DocumentStore
+from completion_server.lsp.feedback import Feedback
 from completion_server.lsp.handlers import register_handlers
 from completion_server.lsp.job import BuildService
 from completion_server.lsp.progress import LoadingProgress
@@ -32,6 +33,8 @@ from completion_server.lsp.protocol import ServerProtocol
 from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
 from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
+from completion_server.usage_log.store import now
+from completion_server.usage_log.writer import UsageWriter
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,8 @@ class CompletionLanguageServer(LanguageServer):
             on_state=lambda: self.post(self._on_worker_state),
             on_progress=lambda message, fraction: self.post(self._on_progress, message, fraction),
         )
+        self.usage = UsageWriter()
+        self.feedback = Feedback(self.usage, self.documents.peek, self._call_later)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished = asyncio.Event()
         self._may_load = False
@@ -73,6 +78,10 @@ class CompletionLanguageServer(LanguageServer):
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log only: pygls' own would pop up window/showMessage at the user."""
         log.error("%s: %s", getattr(source, "__name__", source), error)
+
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        if self._loop is not None:
+            self._loop.call_later(seconds, call)
 
     def post(self, callback: Callable[..., object], *args: object) -> None:
         """Run ``callback`` on the event loop; from any thread; nothing happens when the loop is gone."""
@@ -99,6 +108,7 @@ class CompletionLanguageServer(LanguageServer):
         )
         await self._finished.wait()
         connection.close()
+        self.usage.close()
         self.protocol.writer = None
         return self.protocol.exit_code
 
@@ -137,6 +147,9 @@ class CompletionLanguageServer(LanguageServer):
         self._traces[uri] = trace
         if len(self._traces) > _MAX_TRACES:
             self._traces.popitem(last=False)
+        log.debug("%s", trace)
+        if self.settings.log.traces:
+            self.usage.trace({"at": now(), **trace})
 
     def last_trace(self, uri: str | None = None) -> dict[str, object] | None:
         """The explanation of the last request, of ``uri`` if given."""

@@ -30,4 +30,6 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "context.maxSuffixTokens",
   "cache.prefixCacheMb",
   "cache.completionCacheEntries",
+  "log.acceptance",
+  "log.traces",
 ];
