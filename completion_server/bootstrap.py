@@ -106,7 +106,7 @@ def build_service_from_directory(
 
 
 def _gate(settings: Settings) -> Gate:
-    """The model's calibration, moved by what this user has accepted so far."""
+    """The model's calibration, moved by what this user has accepted so far; without one there is nothing to move."""
     name = settings.model.name
     try:
         calibration = packaged_calibration(name)
@@ -114,7 +114,7 @@ def _gate(settings: Settings) -> Gate:
         _log.error("%s", error)
         calibration = None
     shift = 0.0
-    if settings.log.acceptance:
+    if settings.log.acceptance and calibration is not None:
         try:
             rows = read_rows(state_dir() / DATABASE_NAME)
         except (CompletionServerError, OSError) as error:

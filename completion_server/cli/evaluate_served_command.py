@@ -124,6 +124,7 @@ def _fit(records: Sequence[HoleRecord], facts: dict[str, Any], task: ServedTask)
     assert task.fit_to is not None
     encoded = msgspec.json.format(msgspec.json.encode(fit.calibration), indent=1)
     try:
+        task.fit_to.parent.mkdir(parents=True, exist_ok=True)
         task.fit_to.write_bytes(encoded + b"\n")
     except OSError as error:
         raise RequestError(f"{task.fit_to} cannot be written: {error}") from error

@@ -129,7 +129,7 @@ def test_the_command_writes_figures_a_calibration_and_a_plot(
         "build_service",
         lambda settings, _progress: make_service(SometimesRight(), settings)[0],
     )
-    fit, plot, out = tmp_path / "gate.json", tmp_path / "curve.svg", tmp_path / "out.json"
+    fit, plot, out = tmp_path / "new" / "gate.json", tmp_path / "curve.svg", tmp_path / "out.json"
     arguments = ["evaluate", "--served", "--corpus", tmp_path, "--holes", "40", "--records", tmp_path / "r.jsonl"]
     arguments += ["--fit-gate", fit, "--plot", plot, "--out", out]
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
