@@ -106,7 +106,7 @@ def build_service_from_directory(
 
 
 def _gate(settings: Settings) -> Gate:
-    """The model's calibration, moved by what this user has accepted so far; without one there is nothing to move."""
+    """The model's calibration, moved by what this user has accepted so far; None moves nothing."""
     name = settings.model.name
     try:
         calibration = packaged_calibration(name)
