@@ -67,6 +67,14 @@ class ModelSettings(Struct, frozen=True, rename="camel", kw_only=True):
         Literal["auto", "psm", "spm"],
         Meta(description="Order of prefix and suffix in the prompt; auto takes the format's own."),
     ] = "auto"
+    shared: Annotated[
+        bool,
+        Meta(description="One process holds the model for all windows of all editors; off: each its own."),
+    ] = True
+    shared_idle_minutes: Annotated[
+        int,
+        Meta(ge=1, le=10_080, description="The process of the shared model ends so long after its last window."),
+    ] = 10
 
 
 class LatencySettings(Struct, frozen=True, rename="camel", kw_only=True):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -93,12 +95,20 @@ class PromptSource(Protocol):
 class CompletionService:
     """Answers requests one at a time."""
 
-    def __init__(self, engine: TextEngine, prompts: PromptSource, settings: Settings) -> None:
+    def __init__(
+        self,
+        engine: TextEngine,
+        prompts: PromptSource,
+        settings: Settings,
+        cpu_seconds: Callable[[], float] = time.process_time,
+    ) -> None:
+        """``cpu_seconds`` tells the processor time that completions have taken so far, wherever they are made."""
         self._engine = engine
+        self._cpu_seconds = cpu_seconds
         self._prompts = prompts
         self._settings = settings
         self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
-        self._cpu_budget = _cpu_budget(settings)
+        self._cpu_budget = _cpu_budget(settings, cpu_seconds)
 
     def recall(self, request: CompletionRequest) -> Completion | None:
         """The answer to ``request`` if it is known already; may be called from any thread, and takes no time."""
@@ -219,7 +229,7 @@ class CompletionService:
             self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         if settings.generation != self._settings.generation:
             self._completion_cache.clear()
-            self._cpu_budget = _cpu_budget(settings)
+            self._cpu_budget = _cpu_budget(settings, self._cpu_seconds)
         self._settings = settings
         self._engine.apply_settings(settings)
 
@@ -274,8 +284,8 @@ def _with_short_prompt(settings: Settings) -> Settings:
     return replace(settings, context=context)
 
 
-def _cpu_budget(settings: Settings) -> CpuBudget:
-    return CpuBudget(settings.generation.max_cpu_percent, os.cpu_count() or 1)
+def _cpu_budget(settings: Settings, cpu_seconds: Callable[[], float]) -> CpuBudget:
+    return CpuBudget(settings.generation.max_cpu_percent, os.cpu_count() or 1, used=cpu_seconds)
 
 
 def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:

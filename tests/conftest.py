@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 # Set before torch is imported anywhere: tiny models gain nothing from a second thread, and on a busy machine two
 # threads that wait for each other at every operation are many times slower than one. Started servers inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shared engine would outlive the test that started it; the tests about it say so themselves.
+os.environ["COMPLETION_SERVER_MODEL_SHARED"] = "false"
 
 # No time limit per example: a loaded machine is not a fault of the code. CI runs the same examples each time.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -93,7 +93,7 @@ def _use_log_level(level: str | None) -> None:
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913 - one parameter per option
     tcp: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Listen on this loopback address instead of stdin and stdout."),
@@ -102,14 +102,53 @@ def serve(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     offline: OfflineOption = False,
     threads: ThreadsOption = None,
+    no_shared: Annotated[
+        bool, typer.Option("--no-shared", help="Load the model in this process, not once for all windows.")
+    ] = False,
     log_level: LogLevelOption = None,
 ) -> None:
     """Run the language server (this is what an editor starts)."""
     from completion_server.cli import serve_command
 
     serve_command.run(
-        tcp, model=model, device=device, num_threads=threads, offline=offline or None, log_level=log_level
+        tcp,
+        {
+            "name": model,
+            "device": device,
+            "num_threads": threads,
+            "offline": offline or None,
+            "shared": False if no_shared else None,
+        },
+        log_level,
     )
+
+
+@app.command()
+def engine(  # noqa: PLR0913 - one parameter per option
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    idle_minutes: Annotated[
+        int | None, typer.Option("--idle-minutes", min=1, help="Leave so long after the last window.")
+    ] = None,
+    status: Annotated[bool, typer.Option("--status", help="Show the engines that run.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the engines that run.")] = False,
+    detached: Annotated[Path | None, typer.Option("--detached", hidden=True)] = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Hold the model once for all windows. Windows start it by themselves; see docs/shared-engine.md."""
+    from completion_server.cli import engine_command
+
+    _use_log_level(log_level)
+    if detached is not None:
+        engine_command.run_detached(detached)
+    elif status:
+        engine_command.show_status(as_json=as_json)
+    elif stop:
+        engine_command.stop_all()
+    else:
+        engine_command.run_foreground(CommonOptions(model, offline, threads), idle_minutes)
 
 
 @app.command()

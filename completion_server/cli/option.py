@@ -57,7 +57,7 @@ class CommonOptions:
 
     def server_command(self) -> list[str]:
         """How to start the same server over stdio."""
-        command = [sys.executable, "-m", "completion_server", "serve", "--log-level", "warning"]
+        command = [sys.executable, "-m", "completion_server", "serve", "--no-shared", "--log-level", "warning"]
         if self.model is not None:
             command += ["--model", self.model]
         if self.offline:

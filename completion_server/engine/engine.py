@@ -112,6 +112,10 @@ class Engine:
     def prefix_cache(self) -> PrefixCache:
         return self._prefix_cache
 
+    def describe(self, facts: Mapping[str, object]) -> None:
+        """Add ``facts`` for users to those that ``status`` tells."""
+        self._facts.update(facts)
+
     def apply_settings(self, settings: Settings) -> None:
         self._prefix_cache.resize(settings.cache.prefix_cache_mb * _MIB)
         self._sizer.target_ms = settings.latency.prefill_chunk_ms

@@ -18,7 +18,7 @@ from enum import Enum
 from functools import partial
 
 from completion_server.config import Settings
-from completion_server.errors import CompletionServerError
+from completion_server.errors import CompletionServerError, SharedEngineError
 from completion_server.lsp.job import BuildService, IdleWork, Job, ReportProgress, Service, following, reading
 from completion_server.request import Completion, CompletionRequest, FinishReason
 
@@ -329,7 +329,8 @@ class CompletionWorker:
             completion = service.complete(request)
         except BaseException as error:  # noqa: BLE001 - logged; the thread must live on
             self._log_once("a request failed", error)
-            completion = Completion.empty(FinishReason.ERROR, {"reason": type(error).__name__})
+            reason = str(error) if isinstance(error, SharedEngineError) else type(error).__name__
+            completion = Completion.empty(FinishReason.ERROR, {"reason": reason})
         with self._condition:
             self._running = None
             self._refresh_status(service)
@@ -360,7 +361,10 @@ class CompletionWorker:
             log.debug("%s again: %s", what, key[0])
             return
         self._seen_errors.add(key)
-        log.error("%s", what, exc_info=error)
+        if isinstance(error, SharedEngineError):
+            log.error("%s: %s", what, error)
+        else:
+            log.error("%s", what, exc_info=error)
 
 
 def _settle(future: Future[bool], value: bool) -> None:

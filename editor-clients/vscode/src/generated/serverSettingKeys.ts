@@ -13,6 +13,8 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "model.cacheDir",
   "model.fimFormat",
   "model.promptOrder",
+  "model.shared",
+  "model.sharedIdleMinutes",
   "latency.automaticTimeoutMs",
   "latency.invokedTimeoutMs",
   "latency.prefillChunkMs",
