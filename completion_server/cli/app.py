@@ -131,6 +131,13 @@ def engine(  # noqa: PLR0913 - one parameter per option
     idle_minutes: Annotated[
         int | None, typer.Option("--idle-minutes", min=1, help="Leave so long after the last window.")
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option("--http", metavar="HOST:PORT", help="Also answer other tools over HTTP, on this machine."),
+    ] = None,
+    http_allow_remote: Annotated[
+        bool, typer.Option("--http-allow-remote", help="Let --http listen where other machines reach it.")
+    ] = False,
     status: Annotated[bool, typer.Option("--status", help="Show the engines that run.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the engines that run.")] = False,
     detached: Annotated[Path | None, typer.Option("--detached", hidden=True)] = None,
@@ -148,7 +155,8 @@ def engine(  # noqa: PLR0913 - one parameter per option
     elif stop:
         engine_command.stop_all()
     else:
-        engine_command.run_foreground(CommonOptions(model, offline, threads), idle_minutes)
+        choice = engine_command.HttpChoice(http, http_allow_remote) if http is not None else None
+        engine_command.run_foreground(CommonOptions(model, offline, threads), idle_minutes, choice)
 
 
 @app.command()

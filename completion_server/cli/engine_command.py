@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
@@ -20,6 +21,11 @@ from completion_server.shared.address import EngineAddress, EngineFile, address_
 from completion_server.shared.start import OCCUPIED
 from completion_server.shared.visit import stop_engine, visit
 
+if TYPE_CHECKING:
+    from completion_server.engine_host.http_server import HttpOptions
+
+_LOCK_SECONDS = 10.0  # for the engine that is replaced to leave
+
 
 def run_detached(directory: Path) -> None:
     """As a window starts it: settings come on stdin, one line goes to stdout, and the window is not waited for."""
@@ -28,23 +34,46 @@ def run_detached(directory: Path) -> None:
         os._exit(0)  # the window waits for this process; the engine belongs to nobody
     configure_logging(settings.log_level)
     address = address_of(settings.model, directory)
-    _end(_serve(settings, address, 60.0 * settings.model.shared_idle_minutes, _announce_and_close))
+    from completion_server.engine_host.process import EngineOptions, run_engine
+
+    process = EngineOptions(idle_seconds=60.0 * settings.model.shared_idle_minutes)
+    _end(run_engine(settings, address, process, _announce_and_close))
 
 
-def run_foreground(options: CommonOptions, idle_minutes: int | None) -> None:
-    """As a user starts it: until Ctrl-C, or nobody is connected for ``idle_minutes`` (None: no such end)."""
+@dataclass(frozen=True)
+class HttpChoice:
+    """HTTP as asked for on the command line: HOST:PORT, and whether other machines may ask."""
+
+    address: str
+    allow_remote: bool
+
+
+def run_foreground(options: CommonOptions, idle_minutes: int | None, http: HttpChoice | None) -> None:
+    """As a user starts it: until Ctrl-C, or nobody is connected for ``idle_minutes`` (None: no such end).
+
+    An engine of the same model that windows have started is replaced; they go on with this one.
+    """
+    from completion_server.engine_host.process import EngineOptions, run_engine
+
     settings = options.resolve().settings
     address = address_of(settings.model)
+    token_path, http_options = _http_options(http)
 
     def announce(said: str) -> None:
         if said == OCCUPIED:
             raise SharedEngineError(
-                f"an engine for {settings.model.name} runs already: completion-server engine --status"
+                f"an engine for {settings.model.name} runs already and does not leave:"
+                " completion-server engine --status"
             )
         typer.echo(f"serving {settings.model.name} to all windows; Ctrl-C ends it", err=True)
+        if http_options is not None:
+            typer.echo(f"HTTP at {said.partition(' ')[2]}, for requests with the token in {token_path}", err=True)
 
+    with suppress(SharedEngineError):
+        stop_engine(address)
     idle_seconds = None if idle_minutes is None else 60.0 * idle_minutes
-    _end(_serve(settings, address, idle_seconds, announce))
+    process = EngineOptions(idle_seconds, _LOCK_SECONDS, http_options)
+    _end(run_engine(settings, address, process, announce))
 
 
 def show_status(*, as_json: bool) -> None:
@@ -83,12 +112,20 @@ def _look(address: EngineAddress) -> dict[str, Any] | None:
         return None  # one that was killed leaves its file
 
 
-def _serve(
-    settings: Settings, address: EngineAddress, idle_seconds: float | None, announce: Callable[[str], None]
-) -> int:
-    from completion_server.engine_host.process import run_engine
+def _http_options(http: HttpChoice | None) -> tuple[Path | None, HttpOptions | None]:
+    """The file of the token, and what to serve."""
+    if http is None:
+        return None, None
+    from completion_server.engine_host.http_server import (
+        HttpOptions,
+        default_token_path,
+        parse_http_address,
+        read_or_make_token,
+    )
 
-    return run_engine(settings, address, idle_seconds, announce)
+    host, port = parse_http_address(http.address, allow_remote=http.allow_remote)
+    path = default_token_path()
+    return path, HttpOptions(host, port, read_or_make_token(path))
 
 
 def _announce_and_close(said: str) -> None:

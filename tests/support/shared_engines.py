@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from completion_server.config import Settings
 from completion_server.engine.engine import Engine
 from completion_server.engine_host.host import HostedModel, Progress
-from completion_server.engine_host.process import run_engine
+from completion_server.engine_host.process import EngineOptions, run_engine
 from completion_server.errors import SharedEngineError
 from completion_server.shared.address import EngineAddress
 from completion_server.shared.visit import stop_engine
@@ -39,17 +39,25 @@ def load_tiny(_settings: Settings, progress: Progress) -> HostedModel:
 
 @contextmanager
 def engine_in_thread(
-    directory: Path, load: Load = load_tiny, settings: Settings | None = None, idle_seconds: float | None = None
+    directory: Path,
+    load: Load = load_tiny,
+    settings: Settings | None = None,
+    options: EngineOptions | None = None,
+    said: list[str] | None = None,
 ) -> Iterator[EngineAddress]:
-    """A shared engine on a thread; it is ended with the block."""
+    """A shared engine on a thread; it is ended with the block. ``said`` gets what it announces."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     address = EngineAddress(directory, "0" * 16)
     listening = threading.Event()
-    thread = threading.Thread(
-        target=run_engine,
-        args=(settings or Settings(), address, idle_seconds, lambda _said: listening.set(), load),
-    )
+
+    def announce(what: str) -> None:
+        if said is not None:
+            said.append(what)
+        listening.set()
+
+    arguments = (settings or Settings(), address, options or EngineOptions(), announce, load)
+    thread = threading.Thread(target=run_engine, args=arguments)
     thread.start()
     try:
         assert listening.wait(HANG_GUARD_SECONDS)
