@@ -113,10 +113,16 @@ class PrefixCache:
         self._model = model
         self._sequences = _new_lru(max_bytes)
         self._next_key = 0
+        self._epoch = 0  # counts calls of ``clear``: what is in use then is forgotten afterwards
 
     @property
     def num_bytes(self) -> int:
         return sum(sequence.num_bytes for sequence in self._sequences.values())
+
+    @property
+    def max_bytes(self) -> int:
+        """The budget."""
+        return int(self._sequences.maxsize)
 
     @property
     def num_sequences(self) -> int:
@@ -129,12 +135,14 @@ class PrefixCache:
         Cut back to the shared prefix. However the block is left, what was fed in it is kept.
         """
         sequence = self._take_best(token_ids)
+        epoch = self._epoch
         sequence.longest_pass_ms = 0.0
         sequence.num_passes = sequence.num_fed_tokens = 0
         try:
             yield sequence
         finally:
-            self._store(sequence)
+            if epoch == self._epoch:
+                self._store(sequence)
 
     def num_held(self, token_ids: Sequence[int]) -> int:
         """How many of the first ``token_ids`` ``acquire`` would find; changes nothing."""
@@ -146,7 +154,9 @@ class PrefixCache:
         return HeldTokens(tuple(tuple(sequence.token_ids) for sequence in list(self._sequences.values())))
 
     def clear(self) -> None:
+        """Forget everything, what is in use now included once it is given back."""
         self._sequences.clear()
+        self._epoch += 1
 
     def resize(self, max_bytes: int) -> None:
         """Change the budget; what no longer fits goes, oldest first."""

@@ -76,9 +76,14 @@ class EngineHost:
         """None until it is loaded."""
         return self._model
 
+    @property
+    def num_waiting(self) -> int:
+        """Work that has not begun."""
+        return self._scheduler.num_waiting
+
     def start(self) -> None:
         """Start the model thread; the first thing it does is to load."""
-        self._scheduler.submit(HOUSEKEEPING, self._do_load, Urgency.INTERACTIVE)
+        self._scheduler.submit(HOUSEKEEPING, self._do_load, Urgency.HOUSEKEEPING)
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -125,7 +130,7 @@ class EngineHost:
             engine.clear()
             return 0
 
-        return self._scheduler.submit(owner, work, Urgency.INTERACTIVE)
+        return self._scheduler.submit(owner, work, Urgency.HOUSEKEEPING)
 
     def apply(self, prefix_cache_mb: int, prefill_chunk_ms: int) -> None:
         """Use these settings from the next work on."""
@@ -136,7 +141,7 @@ class EngineHost:
             cache=CacheSettings(prefix_cache_mb=prefix_cache_mb),
             latency=LatencySettings(prefill_chunk_ms=prefill_chunk_ms),
         )
-        self._scheduler.submit(HOUSEKEEPING, lambda _token: engine.apply_settings(settings), Urgency.INTERACTIVE)
+        self._scheduler.submit(HOUSEKEEPING, lambda _token: engine.apply_settings(settings), Urgency.HOUSEKEEPING)
 
     def cancel(self, job: Job) -> None:
         self._scheduler.cancel(job)

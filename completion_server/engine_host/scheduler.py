@@ -25,11 +25,13 @@ Work = Callable[[CancellationToken], Any]
 class Urgency(IntEnum):
     """The lower, the sooner; work is paused for everything lower than itself."""
 
-    INTERACTIVE = 0
+    HOUSEKEEPING = 0
+    """Settings and the like; takes no time."""
+    INTERACTIVE = 1
     """Somebody waits, and there is a deadline."""
-    REQUEST = 1
+    REQUEST = 2
     """Somebody waits, for as long as it takes."""
-    IDLE = 2
+    IDLE = 3
     """Nobody waits."""
 
 

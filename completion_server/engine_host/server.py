@@ -124,7 +124,13 @@ class EngineServer:
         host = self.host
         status = host.state_for("").status if host is not None else {}
         state = type(host.announcement).__name__.lower() if host is not None else "starting"
-        return {"state": state, "pid": os.getpid(), "num_windows": len(windows), "model": status}
+        return {
+            "state": state,
+            "pid": os.getpid(),
+            "num_windows": len(windows),
+            "num_waiting": host.num_waiting if host is not None else 0,
+            "model": status,
+        }
 
     def apply_settings(self) -> None:
         """The largest prefix cache and the shortest chunk that any window wants."""

@@ -12,7 +12,7 @@ from completion_server.engine_host.scheduler import Job, Scheduler, SkippedError
 from completion_server.request import CancellationToken, FinishReason
 
 SECONDS = 30
-INTERACTIVE, REQUEST, IDLE = Urgency
+HOUSEKEEPING, INTERACTIVE, REQUEST, IDLE = Urgency
 
 
 class Bench:
@@ -70,12 +70,19 @@ def test_the_most_urgent_and_among_them_the_newest_goes_first(bench: Bench) -> N
     release = bench.hold()
     jobs = [
         bench.submit(name, urgency)
-        for name, urgency in (("a", IDLE), ("b", INTERACTIVE), ("c", REQUEST), ("d", INTERACTIVE), ("e", IDLE))
+        for name, urgency in (
+            ("s", HOUSEKEEPING),
+            ("a", IDLE),
+            ("b", INTERACTIVE),
+            ("c", REQUEST),
+            ("d", INTERACTIVE),
+            ("e", IDLE),
+        )
     ]
     release.set()
     for job in jobs:
         result(job)
-    assert bench.log == ["d", "b", "c", "e", "a"]
+    assert bench.log == ["s", "d", "b", "c", "e", "a"]
 
 
 @pytest.mark.parametrize("lower", [REQUEST, IDLE])
