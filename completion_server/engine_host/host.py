@@ -168,7 +168,7 @@ class EngineHost:
             return
         self._model = model
         self._publish(HOUSEKEEPING, 0.0)
-        facts = model.engine.status()
+        facts = self._status
         self._say(
             Ready(
                 model.directory,
@@ -176,7 +176,7 @@ class EngineHost:
                 model.max_context,
                 model.stated_fim_format,
                 facts,
-                self.state_for(HOUSEKEEPING),
+                EngineState(self._tokens_per_ms, facts),
             )
         )
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+import msgspec
+
 from completion_server.engine.engine import GenerationResult
 from completion_server.engine_host.host import Announcement, EngineHost, Question
 from completion_server.engine_host.scheduler import Job, SkippedError, Urgency
@@ -232,8 +234,11 @@ class Session:
         self.is_greeted, self.is_visitor = True, greeting.is_visitor
         if not self.is_visitor:
             self.wish = Apply(greeting.prefix_cache_mb, greeting.prefill_chunk_ms)
-        if self._server.host is not None:
-            self.send(self._server.host.announcement)
+        if (host := self._server.host) is not None:
+            announcement = host.announcement
+            if isinstance(announcement, Ready):
+                announcement = msgspec.structs.replace(announcement, state=host.state_for(self._name))
+            self.send(announcement)
         self._server.window_changed()
 
     def _handle(self, message: FromWindow) -> None:

@@ -75,6 +75,7 @@ class SharedEngine:
         self._connection: Connection | None = None
         self._ready: Ready | None = None
         self._state = EngineState(0.0, {})
+        self._earlier_cpu_seconds = 0.0
         self._problem = "not connected"
         self._recovery: threading.Thread | None = None
         self._starts: deque[float] = deque()
@@ -184,8 +185,8 @@ class SharedEngine:
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time that the engine has spent on this window."""
-        return self._state.cpu_seconds
+        """Processor time that engines have spent on this window."""
+        return self._earlier_cpu_seconds + self._state.cpu_seconds
 
     # Asking
 
@@ -256,6 +257,7 @@ class SharedEngine:
             raise ModelError("the shared engine now has another model; restart the language server")
         with self._lock:
             if not self._is_lost(events) and not self._closing.is_set():
+                self._earlier_cpu_seconds += self._state.cpu_seconds
                 self._connection, self._state, self._pid = connection, ready.state, pid
                 return ready
         connection.close()

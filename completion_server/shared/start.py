@@ -27,6 +27,7 @@ LISTENING, OCCUPIED = "listening", "occupied"
 
 _START_SECONDS = 60.0  # for a Python that starts on a machine that does much else
 _CONNECT_SECONDS = 5.0
+_MAX_LOG_BYTES = 1 << 20
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
 
@@ -57,8 +58,10 @@ def start_engine(address: EngineAddress, settings: Settings) -> str:
     wanted = msgspec.structs.replace(settings, model=absolute_model(settings.model))
     content = msgspec.json.encode(settings_as_dict(wanted))
     command = [sys.executable, "-m", "completion_server", "engine", "--detached", str(address.directory)]
-    descriptor = os.open(address.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
+        descriptor = os.open(address.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if os.fstat(descriptor).st_size > _MAX_LOG_BYTES:
+            os.ftruncate(descriptor, 0)
         with os.fdopen(descriptor, "wb") as log_file, _popen(command, log_file) as process:
             said = _talk(process, content)
     except OSError as error:

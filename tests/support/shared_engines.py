@@ -84,6 +84,8 @@ def make_model_directory(directory: Path) -> Path:
         max_position_embeddings=2048,
         initializer_range=0.5,
         tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=None,
     )
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).eval().save_pretrained(directory)
