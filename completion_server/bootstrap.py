@@ -18,6 +18,7 @@ from completion_server.service import CompletionService
 
 if TYPE_CHECKING:
     from completion_server.catalog.resolve import ResolvedModel
+    from completion_server.cross_file import ContextSource
     from completion_server.engine.engine import Engine
     from completion_server.prompt.build import PromptBuilder
     from completion_server.shared.engine import SharedEngine
@@ -28,15 +29,21 @@ Progress = Callable[[str, float | None], None]
 _log = logging.getLogger(__name__)
 
 
-def build_service(settings: Settings, progress: Progress, *, allow_fetch: bool = True) -> CompletionService:
+def build_service(
+    settings: Settings,
+    progress: Progress,
+    *,
+    allow_fetch: bool = True,
+    context: ContextSource | None = None,
+) -> CompletionService:
     """Fetch (first time only), load and warm up the model of ``settings``.
 
-    ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. Raises
-    ModelError with what to do about it.
+    ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. ``context``
+    None: one that indexes workspaces in the background. Raises ModelError with what to do about it.
     """
     resolved = resolve(settings, progress, allow_fetch=allow_fetch)
     return build_service_from_directory(
-        resolved.path, settings, cache_dir_of(settings.model), progress, resolved.fim_format
+        resolved.path, settings, cache_dir_of(settings.model), progress, resolved.fim_format, context
     )
 
 
@@ -66,13 +73,16 @@ def build_service_from_directory(
     cache_dir: Path,
     progress: Progress,
     stated_fim_format: str | None = None,
+    context: ContextSource | None = None,
 ) -> CompletionService:
     """The same for a model directory (config.json, safetensors, tokenizer.json) that is there already."""
+    from completion_server.context.collect import ContextCollector
+
     loaded = load_engine_from_directory(directory, settings, cache_dir, progress)
     prompts, facts = prompts_for(loaded, settings, stated_fim_format)
     loaded.engine.describe(facts)
     prompts.warm_up()
-    return CompletionService(loaded.engine, prompts, settings)
+    return CompletionService(loaded.engine, prompts, settings, context or ContextCollector())
 
 
 @dataclass(frozen=True)
@@ -166,6 +176,7 @@ class SharedServiceBuilder:
             return build_service(settings, progress)
 
     def _build(self, settings: Settings, progress: Progress) -> CompletionService:
+        from completion_server.context.collect import ContextCollector
         from completion_server.shared.address import address_of
         from completion_server.shared.engine import SharedEngine
         from completion_server.tokenizer import Tokenizer
@@ -182,7 +193,9 @@ class SharedServiceBuilder:
             raise
         engine.describe(facts)
         self._engine = engine
-        return CompletionService(engine, prompts, settings, lambda: time.process_time() + engine.cpu_seconds)
+        return CompletionService(
+            engine, prompts, settings, ContextCollector(), lambda: time.process_time() + engine.cpu_seconds
+        )
 
 
 def _warm_up(engine: Engine) -> None:

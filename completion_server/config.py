@@ -138,6 +138,17 @@ class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):
     max_suffix_tokens: Annotated[
         int, Meta(ge=0, le=16_384, description="Most tokens of text after the cursor.")
     ] = 256
+    cross_file: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(
+            description="Whether the model is shown pieces of other files of the workspace: definitions of what is"
+            " imported, recent edits, similar code. auto: where it was trained on that."
+        ),
+    ] = "auto"
+    max_snippet_tokens: Annotated[
+        int,
+        Meta(ge=0, le=16_384, description="Most tokens of other files, out of the prompt's; at most a quarter."),
+    ] = 256
 
 
 class CacheSettings(Struct, frozen=True, rename="camel", kw_only=True):

@@ -103,11 +103,21 @@ class SelectedCompletion:
 
 
 @dataclass(frozen=True)
+class RecentEdit:
+    """A line of an open document that was changed not long ago."""
+
+    uri: str
+    line: int
+
+
+@dataclass(frozen=True)
 class WorkspaceView:
     """The other open documents at the moment of the request, most recently used first."""
 
     documents: tuple[Document, ...] = ()
     root_uri: str | None = None
+    recent_edits: tuple[RecentEdit, ...] = ()
+    """Places in ``documents``, the latest first."""
 
 
 @dataclass(frozen=True)

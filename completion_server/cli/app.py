@@ -271,6 +271,15 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     likelihood: Annotated[
         bool, typer.Option("--likelihood", help="Also measure the likelihood of the middles and of plain text.")
     ] = False,
+    context: Annotated[
+        int,
+        typer.Option(
+            "--context",
+            min=0,
+            metavar="N",
+            help="Also N holes that need a name of another file, without and with snippets of other files.",
+        ),
+    ] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the scores to this JSON file.")] = None,
     offline: OfflineOption = False,
     threads: ThreadsOption = None,
@@ -286,8 +295,37 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     _use_log_level(log_level)
     names: list[str | None] = [*model] if model else [None]
     options = [CommonOptions(name, offline, threads) for name in names]
-    task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood)
+    task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood, context)
     evaluate_command.run(options, task, out=out, as_json=as_json)
+
+
+@app.command("evaluate-package")
+def evaluate_package(
+    package: Annotated[Path, typer.Argument(help="Directory of a Python package with tests; it is copied.")],
+    tests: Annotated[
+        str, typer.Option("--tests", help="What runs its tests, in the copy.")
+    ] = "python -m pytest -xq",
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="MODEL", help="May be repeated; default: as in the settings."),
+    ] = None,
+    holes: Annotated[int, typer.Option("--holes", min=1, help="Lines to judge; the tests notice each.")] = 30,
+    seed: Annotated[int, typer.Option("--seed", help="Decides which lines.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Take out lines of a real package in turn, let the model write them, and run the package's own tests.
+
+    What the model wrote is run: with limits, without sockets, but as you. The last line of stdout is JSON.
+    """
+    import shlex
+
+    from completion_server.cli import evaluate_package_command
+    from completion_server.evaluation.package_holes import PackageTask
+
+    names: list[str | None] = [*model] if model else [None]
+    options = [CommonOptions(name, False, None) for name in names]
+    task = PackageTask(package, shlex.split(tests), holes, seed)
+    evaluate_package_command.run(options, task, as_json=as_json)
 
 
 @bench_app.command("latency")
@@ -399,9 +437,38 @@ def bench_quality(
     bench_quality_command.run(CommonOptions(model, offline, threads), as_json=as_json)
 
 
+@bench_app.command("items")
+def bench_items(
+    places: Annotated[int, typer.Option(min=2, help="Places in a file at which is asked.")] = 30,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare several suggestions asked for by hand with one, at the same places in turns."""
+    from completion_server.cli import bench_items_command
+
+    bench_items_command.run(CommonOptions(model, offline, threads), num_places=places, as_json=as_json)
+
+
 @bench_app.command("documents")
 def bench_documents(as_json: JsonOption = False) -> None:
     """Measure what one key press costs the server's documents."""
     from completion_server.cli import bench_command
 
     bench_command.run_documents(as_json=as_json)
+
+
+@bench_app.command("context")
+def bench_context(
+    files: Annotated[int, typer.Option(min=16, help="Files of the workspace that is made for it.")] = 2000,
+    requests: Annotated[int, typer.Option(min=1, help="Places to choose snippets for.")] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose snippets of other files at random places of a workspace.
+
+    The last line of stdout is one JSON object.
+    """
+    from completion_server.cli import bench_context_command
+
+    bench_context_command.run(files, requests, as_json=as_json)

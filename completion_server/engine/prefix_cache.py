@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from cachetools import LRUCache
 
-from completion_server.model import CausalLM, KVCache, Logits
+from completion_server.model import BranchingLM, CausalLM, KVCache, Logits
 
 # A stored sequence is continued when it shares at least this much with the prompt, in tokens and as a share of
 # what it holds. With less, cutting it back would throw away more (another document's prefill) than it saves.
@@ -98,12 +100,37 @@ class CachedSequence:
         """One forward pass: append ``token_ids``; logits (num_logits, V) after the last of them."""
         began = time.perf_counter()
         logits = self._model.forward(token_ids, self._kv_cache, num_logits)
+        self._note_pass(began, len(token_ids))
+        self._token_ids.extend(token_ids)
+        return logits
+
+    @property
+    def can_branch(self) -> bool:
+        return isinstance(self._model, BranchingLM)
+
+    @property
+    def branch_room(self) -> int:
+        """Tokens of branches that still fit."""
+        return self._model.max_context - self._kv_cache.num_tokens
+
+    def feed_branches(
+        self, token_ids: Sequence[int], positions: Sequence[int], visible: npt.NDArray[np.bool_]
+    ) -> Logits:
+        """One forward pass over one token of each branch, as ``BranchingLM.forward_branches``.
+
+        The tokens of branches do not belong to the sequence: ``truncate`` has to follow before anything else.
+        """
+        assert isinstance(self._model, BranchingLM)
+        began = time.perf_counter()
+        logits = self._model.forward_branches(token_ids, self._kv_cache, positions, visible)
+        self._note_pass(began, len(token_ids))
+        return logits
+
+    def _note_pass(self, began: float, num_tokens: int) -> None:
         self.last_pass_ms = (time.perf_counter() - began) * 1000
         self.longest_pass_ms = max(self.longest_pass_ms, self.last_pass_ms)
-        self._token_ids.extend(token_ids)
         self.num_passes += 1
-        self.num_fed_tokens += len(token_ids)
-        return logits
+        self.num_fed_tokens += num_tokens
 
 
 class PrefixCache:

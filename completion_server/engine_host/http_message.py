@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from completion_server.engine.engine import Generation, GenerationResult
+from completion_server.engine.engine import GenerationResult
+from completion_server.engine.writing import Generation
 from completion_server.errors import RequestError
 from completion_server.request import FinishReason
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Protocol
 
@@ -41,6 +41,12 @@ class Service(Protocol):
     def clear_caches(self) -> None: ...
 
     def status(self) -> dict[str, object]: ...
+
+    def note_file_changes(self, uris: Sequence[str]) -> None:
+        """From any thread."""
+        ...
+
+    def close(self) -> None: ...
 
 
 ReportProgress = Callable[[str, "float | None"], None]

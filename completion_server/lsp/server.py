@@ -31,6 +31,7 @@ from completion_server.lsp.progress import LoadingProgress
 from completion_server.lsp.protocol import ServerProtocol
 from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
 from completion_server.lsp.worker import CompletionWorker, WorkerState
+from completion_server.lsp.workspace import Folders
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class CompletionLanguageServer(LanguageServer):
         self.configuration = Configuration(overrides)
         self.settings = Settings()
         self.is_paused = False
-        self.root_uri: str | None = None
+        self.folders = Folders()
         self.last_latency_ms: float | None = None
         self.num_requests = 0
         self.worker = CompletionWorker(
@@ -152,7 +153,8 @@ class CompletionLanguageServer(LanguageServer):
             return
         end = document.clamp(Position(len(document.lines), 0))
         kind, token = TriggerKind.AUTOMATIC, CancellationToken()
-        self.worker.prepare(CompletionRequest(document, end, kind, Deadline.never(), token))
+        view = self.documents.view(document.uri, self.folders.root_of(document.uri))
+        self.worker.prepare(CompletionRequest(document, end, kind, Deadline.never(), token, workspace=view))
 
     @property
     def loading_progress(self) -> tuple[str, float | None]:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from enum import Enum
 from functools import partial
@@ -129,6 +129,15 @@ class CompletionWorker:
         except Exception as error:  # noqa: BLE001 - logged; the model thread answers then
             self._log_once("looking up a known answer failed", error)
             return None
+
+    def note_file_changes(self, uris: Sequence[str]) -> None:
+        """Tell the service at once; before it is loaded it knows of no files, and reads them as they are then."""
+        service = self._service
+        try:
+            if service is not None:
+                service.note_file_changes(uris)
+        except Exception as error:  # noqa: BLE001 - logged
+            self._log_once("changed files were not noted", error)
 
     def withdraw(self, job: Job, reason: str) -> None:
         """Give up one job: it does not start any more, or ends after the forward pass that runs now."""
@@ -284,7 +293,10 @@ class CompletionWorker:
     def _load(self) -> None:
         with self._condition:
             settings = self._wanted
-            self._service = None  # before the new one is built: two models may not fit into memory
+            former, self._service = self._service, None  # before the new one: two models may not fit into memory
+        if former is not None:
+            self._close(former)
+            del former
         service: Service | None = None
         message = "ready"
         try:
@@ -301,6 +313,12 @@ class CompletionWorker:
             if self._is_other_model(self._wanted):
                 return  # changed meanwhile: the state still says loading, so the next task loads again
             self._set_state(WorkerState.ERROR if service is None else WorkerState.READY, message)
+
+    def _close(self, service: Service) -> None:
+        try:
+            service.close()
+        except Exception as error:  # noqa: BLE001 - logged
+            self._log_once("a service could not be closed", error)
 
     def _apply(self, service: Service) -> None:
         with self._condition:

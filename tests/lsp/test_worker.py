@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
@@ -83,6 +83,14 @@ class SteppedService:
 
     def clear_caches(self) -> None:
         self.events.put(("clear", ""))
+
+    is_closed = False
+
+    def note_file_changes(self, uris: Sequence[str]) -> None:
+        self.events.put(("files", " ".join(uris)))
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def status(self) -> dict[str, object]:
         return {"passes": self.num_passes}

@@ -8,7 +8,8 @@ import pytest
 
 from completion_server.config import CacheSettings, GenerationSettings, Settings
 from completion_server.document import Document, Position
-from completion_server.engine.engine import Generation, GenerationResult, GenerationStats
+from completion_server.engine.engine import GenerationResult, GenerationStats
+from completion_server.engine.writing import Generation
 from completion_server.model import Prompt, SamplingParams
 from completion_server.request import (
     CancellationToken,
@@ -19,6 +20,7 @@ from completion_server.request import (
     TriggerKind,
 )
 from completion_server.service import CompletionService
+from completion_server.snippet import CrossFileContext
 from tests.support.marked import parse_marked
 
 
@@ -73,8 +75,17 @@ class PlainPrompts:
         self.drafts: list[str] = []
         self.budgets: list[tuple[int, int]] = []
 
+    def shows_snippets(self, settings: Settings) -> bool:
+        return False
+
     def build(
-        self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
+        self,
+        document: Document,
+        position: Position,
+        settings: Settings,
+        max_new_tokens: int,
+        draft: str = "",
+        context: CrossFileContext | None = None,
     ) -> Prompt:
         self.places.append((document, position))
         self.drafts.append(draft)

@@ -29,6 +29,8 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "generation.seed",
   "context.maxPromptTokens",
   "context.maxSuffixTokens",
+  "context.crossFile",
+  "context.maxSnippetTokens",
   "cache.prefixCacheMb",
   "cache.completionCacheEntries",
 ];
