@@ -16,7 +16,9 @@ from completion_server.engine_host.process import EngineOptions, run_engine
 from completion_server.errors import ModelFormatError, SharedEngineError
 from completion_server.model import SamplingParams
 from completion_server.request import CancellationToken, Deadline, FinishReason
+from completion_server.shared import engine as shared_engine
 from completion_server.shared.address import EngineAddress, EngineFile, check_private
+from completion_server.shared.connection import Connection
 from completion_server.shared.engine import SharedEngine
 from completion_server.shared.start import LISTENING, OCCUPIED
 from completion_server.shared.visit import stop_engine, visit
@@ -136,7 +138,31 @@ def test_a_windows_newer_request_takes_the_place_of_its_older_one(tmp_path: Path
         engine.close()
 
 
-def test_a_cancel_is_acted_on_within_a_pass_and_a_window_that_leaves_cancels(tmp_path: Path) -> None:
+def test_a_cancel_is_acted_on_after_the_pass_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_engine, "_CANCEL_MS", 1000.0 * HANG_GUARD_SECONDS)  # the gate takes its time
+    gate = Gate()
+    with engine_in_thread(tmp_path, gate.load) as address, ThreadPoolExecutor() as pool:
+        engine = connect(address)
+        gate.close()
+        token, sampling = CancellationToken(), SamplingParams()
+        prompt = make_prompt(TEXT * 8)
+        work = pool.submit(engine.generate, prompt, sampling, [], Deadline.never(), token)
+        assert gate.reached.wait(HANG_GUARD_SECONDS)
+        num_passes = len(gate.model.chunk_sizes)
+        sent = threading.Event()
+        real = Connection.send
+        monkeypatch.setattr(Connection, "send", lambda self, message: (real(self, message), sent.set())[0])
+        token.cancel()
+        assert sent.wait(HANG_GUARD_SECONDS)
+        engine.num_missing_tokens(prompt)  # read after the cancel, and answered while the model is busy
+        gate.model.on_forward = lambda: None
+        gate.open.set()
+        assert work.result(HANG_GUARD_SECONDS).finish_reason is FinishReason.CANCELLED
+        assert len(gate.model.chunk_sizes) == num_passes + 1
+        engine.close()
+
+
+def test_a_window_that_leaves_cancels_its_work(tmp_path: Path) -> None:
     gate = Gate()
     with engine_in_thread(tmp_path, gate.load) as address, ThreadPoolExecutor() as pool:
         engine, other = connect(address), connect(address)
