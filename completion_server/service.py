@@ -244,6 +244,11 @@ class CompletionService:
         context = self._cross_file.collect_for_all(request.document, request.workspace)
         self._engine.prefill(self._prompt_of(request, context), request.deadline, request.cancellation)
 
+    def prefill_place(self, request: CompletionRequest) -> None:
+        """Idle work: read the prompt for a place where somebody is going to go on, its surroundings being new."""
+        if self._cpu_budget.is_left() and self._cross_file.reason_to_skip(request) is None:
+            self._engine.prefill(self._prompt_of(request), request.deadline, request.cancellation)
+
     def note_file_changes(self, uris: Sequence[str]) -> None:
         """Files that changed on disk or were closed; may be called from any thread, and takes no time."""
         self._cross_file.note_changes(uris)
