@@ -73,11 +73,17 @@ def test_a_place_is_read_only_when_there_is_nothing_else_to_do(bench: Bench) -> 
     assert ("prefill place", "beside") not in seen
     bench.worker.prepare_place(opened("2"))
     bench.expect("prefill place", "2")
-    job = bench.submit("3")
+
+
+def test_a_place_that_is_read_gives_way_to_a_job(bench: Bench) -> None:
+    bench.ready()
+    bench.worker.prepare_place(opened("1"))
+    bench.expect("prefill place", "1")
+    job = bench.submit("2")
     bench.passes(4)
-    bench.expect("cancelled", "2")
-    bench.expect("complete", "3")
-    assert text(job) == "3"
+    bench.expect("cancelled", "1")
+    bench.expect("complete", "2")
+    assert text(job) == "2"
 
 
 def test_a_well_finished_answer_is_looked_ahead_from_when_it_has_been_sent(bench: Bench) -> None:
