@@ -39,12 +39,27 @@ def build_service(
     """Fetch (first time only), load and warm up the model of ``settings``.
 
     ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. ``context``
-    None: one that indexes workspaces in the background. Raises ModelError with what to do about it.
+    None: one that indexes workspaces in the background. Raises ModelError with what to do about it. Where
+    ``remote.url`` names a server, no model is fetched or loaded.
     """
+    if settings.remote.url:
+        return _build_remote_service(settings, progress, context)
     resolved = resolve(settings, progress, allow_fetch=allow_fetch)
     return build_service_from_directory(
         resolved.path, settings, cache_dir_of(settings.model), progress, resolved.fim_format, context
     )
+
+
+def _build_remote_service(
+    settings: Settings, progress: Progress, context: ContextSource | None
+) -> CompletionService:
+    from completion_server.context.collect import ContextCollector
+    from completion_server.remote.build import build_remote
+
+    progress("connecting to the model server", None)
+    engine, prompts = build_remote(settings)
+    # It shows no snippets, but it knows which documents are nobody's business.
+    return CompletionService(engine, prompts, settings, context or ContextCollector())
 
 
 def resolve(settings: Settings, progress: Progress, *, allow_fetch: bool = True) -> ResolvedModel:
@@ -167,7 +182,7 @@ class SharedServiceBuilder:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-        if not settings.model.shared:
+        if not settings.model.shared or settings.remote.url:
             return build_service(settings, progress)
         try:
             return self._build(settings, progress)

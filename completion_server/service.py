@@ -250,6 +250,11 @@ class CompletionService:
         context = self._cross_file.collect_for_all(request.document, request.workspace)
         self._engine.prefill(self._prompt_of(request, context), request.deadline, request.cancellation)
 
+    def prefill_place(self, request: CompletionRequest) -> None:
+        """Idle work: read the prompt for a place where somebody is going to go on, its surroundings being new."""
+        if self._cpu_budget.is_left() and self._cross_file.reason_to_skip(request) is None:
+            self._engine.prefill(self._prompt_of(request), request.deadline, request.cancellation)
+
     def note_file_changes(self, uris: Sequence[str]) -> None:
         """Files that changed on disk or were closed; may be called from any thread, and takes no time."""
         self._cross_file.note_changes(uris)
@@ -259,7 +264,7 @@ class CompletionService:
         self._cross_file.close()
 
     def apply_settings(self, settings: Settings) -> None:
-        """Take over everything but ``settings.model``, which needs another service."""
+        """Take over everything but ``settings.model`` and ``settings.remote``, which need another service."""
         if settings.cache.completion_cache_entries != self._settings.cache.completion_cache_entries:
             self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         if settings.generation != self._settings.generation:

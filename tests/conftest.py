@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Set before torch is imported anywhere: tiny models gain nothing from a second thread, and on a busy machine two
@@ -15,3 +18,12 @@ os.environ["COMPLETION_SERVER_MODEL_SHARED"] = "false"
 # No time limit per example: a loaded machine is not a fault of the code. CI runs the same examples each time.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def same_logging_afterwards() -> Iterator[None]:
+    """A command that is run in this process sets up logging for all of it."""
+    package = logging.getLogger("completion_server")
+    level = package.level
+    yield
+    package.setLevel(level)

@@ -175,6 +175,7 @@ def inline_completion(
     except Exception:
         log.exception("a request could not be read")
         return types.InlineCompletionList(items=[])
+    server.documents.note_asked(uri, request.position)
     job = server.worker.submit(request)
     loop = asyncio.get_running_loop()
     expiry = loop.call_later(max(0.0, request.deadline.remaining_ms) / 1000, server.worker.expire, job)

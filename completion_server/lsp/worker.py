@@ -19,7 +19,16 @@ from functools import partial
 
 from completion_server.config import Settings
 from completion_server.errors import CompletionServerError, SharedEngineError
-from completion_server.lsp.job import BuildService, IdleWork, Job, ReportProgress, Service, following, reading
+from completion_server.lsp.job import (
+    BuildService,
+    IdleWork,
+    Job,
+    ReportProgress,
+    Service,
+    following,
+    reading,
+    returning,
+)
 from completion_server.request import Completion, CompletionRequest, FinishReason
 
 log = logging.getLogger(__name__)
@@ -87,7 +96,7 @@ class CompletionWorker:
                 self.apply_settings(settings)
                 return
             self._wanted = settings
-            self._set_state(WorkerState.LOADING, f"loading {settings.model.name}")
+            self._set_state(WorkerState.LOADING, f"loading {settings.source_name}")
         self._thread.start()
 
     def apply_settings(self, settings: Settings) -> None:
@@ -95,7 +104,7 @@ class CompletionWorker:
         with self._condition:
             self._wanted = settings
             if self._state is WorkerState.ERROR or self._is_other_model(settings):
-                self._set_state(WorkerState.LOADING, f"loading {settings.model.name}")
+                self._set_state(WorkerState.LOADING, f"loading {settings.source_name}")
                 self._withdraw_all("the model is changed")
             self._condition.notify_all()
 
@@ -167,6 +176,14 @@ class CompletionWorker:
                 self._idle_work = reading(request)
                 self._condition.notify_all()
 
+    def prepare_place(self, request: CompletionRequest) -> None:
+        """Read the prompt for a place that is known, as long as nothing at all is to be done."""
+        with self._condition:
+            is_idle = self._state is WorkerState.READY and self._running is None and not self._pending
+            if is_idle and self._idle_work is None and self._running_idle_work is None:
+                self._idle_work = returning(request)
+                self._condition.notify_all()
+
     def expire(self, job: Job) -> None:
         """Answer a job whose deadline passed while it waited; one that runs looks at the clock itself."""
         with self._condition:
@@ -221,7 +238,8 @@ class CompletionWorker:
         self._on_state()
 
     def _is_other_model(self, settings: Settings) -> bool:
-        return self._applied is not None and self._applied.model != settings.model
+        applied = self._applied
+        return applied is not None and (applied.model, applied.remote) != (settings.model, settings.remote)
 
     def _forget_pending(self, job: Job) -> bool:
         if self._pending.get(job.uri) is not job:
