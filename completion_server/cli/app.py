@@ -14,7 +14,6 @@ import typer
 from typer.core import TyperGroup
 
 from completion_server import __version__
-from completion_server.cli import bench_replay_option as replay_option
 from completion_server.cli.option import (
     CommonOptions,
     JsonOption,
@@ -22,6 +21,7 @@ from completion_server.cli.option import (
     ModelOption,
     OfflineOption,
     ThreadsOption,
+    use_log_level,
 )
 from completion_server.errors import CompletionServerError
 from completion_server.logs import configure_logging
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _EXIT_INTERRUPTED = 130
 
 
-_LAZY_GROUPS = ("models", "train")
+_LAZY_GROUPS = ("bench", "models", "train")
 
 
 class CommandGroup(TyperGroup):
@@ -66,8 +66,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-bench_app = typer.Typer(help="Measure this server on this machine.", no_args_is_help=True)
-app.add_typer(bench_app, name="bench")
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -85,11 +83,6 @@ def configure(
 ) -> None:
     """Inline code completion on your own machine, as a language server."""
     configure_logging("debug" if debug else "warning")
-
-
-def _use_log_level(level: str | None) -> None:
-    if level is not None:
-        configure_logging(level)
 
 
 @app.command()
@@ -147,7 +140,7 @@ def engine(  # noqa: PLR0913 - one parameter per option
     """Hold the model once for all windows. Windows start it by themselves; see docs/shared-engine.md."""
     from completion_server.cli import engine_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     if detached is not None:
         engine_command.run_detached(detached)
     elif status:
@@ -183,7 +176,7 @@ def complete(  # noqa: PLR0913 - one parameter per option
     """Show what would be suggested at one place of a file, and what it cost."""
     from completion_server.cli import complete_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     query = complete_command.CompleteQuery(place, timeout_ms, max_tokens, items, automatic)
     complete_command.run(query, CommonOptions(model, offline, threads), as_json=as_json)
 
@@ -200,7 +193,7 @@ def demo(
     """Watch the real server complete a small file while it is typed. Start here."""
     from completion_server.cli import demo_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     pacing = demo_command.Pacing(is_fast=fast, max_seconds=seconds)
     raise typer.Exit(demo_command.run(CommonOptions(model, offline, threads), pacing))
 
@@ -216,7 +209,7 @@ def try_editor(
     """Edit a file in the terminal with live suggestions."""
     from completion_server.cli import try_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     try_command.run(file, CommonOptions(model, offline, threads))
 
 
@@ -251,7 +244,7 @@ def doctor(
     """Check this machine, measure the model on it, and say what to change."""
     from completion_server.cli import doctor_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     doctor_command.run(CommonOptions(model, offline, threads), allow_fetch=fetch, as_json=as_json)
 
 
@@ -292,7 +285,7 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     """
     from completion_server.cli import evaluate_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     names: list[str | None] = [*model] if model else [None]
     options = [CommonOptions(name, offline, threads) for name in names]
     task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood, context)
@@ -326,149 +319,3 @@ def evaluate_package(
     options = [CommonOptions(name, False, None) for name in names]
     task = PackageTask(package, shlex.split(tests), holes, seed)
     evaluate_package_command.run(options, task, as_json=as_json)
-
-
-@bench_app.command("latency")
-def bench_latency(  # noqa: PLR0913 - one parameter per option
-    lines: Annotated[int, typer.Option(min=20, help="Lines of the file that is typed into.")] = 1000,
-    chars: Annotated[int, typer.Option(min=1, help="Key presses, in the middle of the file.")] = 200,
-    pace_ms: Annotated[
-        float,
-        typer.Option(min=0, help="A key every so many ms, answered or not; 0: the next key follows the reply."),
-    ] = 0.0,
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-    log_level: LogLevelOption = None,
-) -> None:
-    """Type into the middle of a long file through the real server, and measure every reply.
-
-    The last line of stdout is one JSON object; with --json it is the only one.
-    """
-    from completion_server.cli import bench_command
-
-    _use_log_level(log_level)
-    task = bench_command.LatencyTask(lines, chars, pace_ms)
-    bench_command.run_latency(CommonOptions(model, offline, threads), task, as_json=as_json)
-
-
-@bench_app.command("replay")
-def bench_replay(  # noqa: PLR0913 - one parameter per option
-    peers: replay_option.PeersOption = "",
-    sessions: replay_option.SessionsOption = "",
-    keys: replay_option.KeysOption = 60,
-    repeats: replay_option.RepeatsOption = 3,
-    pace: replay_option.PaceOption = 1.0,
-    seed: replay_option.SeedOption = 1,
-    source: replay_option.SourceOption = None,
-    load: replay_option.LoadOption = False,
-    suffix: replay_option.SuffixOption = None,
-    timeout_ms: replay_option.TimeoutOption = None,
-    max_tokens: replay_option.MaxTokensOption = 16,
-    growth: replay_option.GrowthOption = False,
-    plot: replay_option.PlotOption = None,
-    save_events: replay_option.SaveEventsOption = None,
-    save_sessions: replay_option.SaveSessionsOption = None,
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-    log_level: LogLevelOption = None,
-) -> None:
-    """Replay typing sessions through the real server, and through other servers in turns with it.
-
-    The last line of stdout is one JSON object; with --json it is the only one.
-    """
-    from completion_server.cli import bench_replay_command as command
-
-    _use_log_level(log_level)
-    task = command.ReplayTask(
-        peers=command.peer_names(peers),
-        kinds=command.kind_names(sessions),
-        num_keys=keys,
-        num_repeats=repeats,
-        pace=pace,
-        seed=seed,
-        source=source,
-        is_loaded=load,
-        with_suffix=suffix,
-        timeout_ms=timeout_ms,
-        limits=command.limits_for(max_tokens),
-    )
-    options = CommonOptions(model, offline, threads)
-    if growth:
-        command.run_growth(options, task, as_json=as_json)
-    else:
-        files = command.ReplayFiles(plot, save_events, save_sessions)
-        command.run_replay(options, task, files, as_json=as_json)
-
-
-@bench_app.command("forward")
-def bench_forward(  # noqa: PLR0913 - one parameter per option
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Prompts for each side.")] = 6,
-    seed: Annotated[int, typer.Option("--seed", help="Decides the prompts.")] = 0,
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-    log_level: LogLevelOption = None,
-) -> None:
-    """Compare prefill and decode with llama.cpp's on the same weights, and with the memory's speed."""
-    from completion_server.cli import bench_forward_command
-
-    _use_log_level(log_level)
-    options = CommonOptions(model, offline, threads)
-    bench_forward_command.run(options, num_repeats=repeats, seed=seed, as_json=as_json)
-
-
-@bench_app.command("quality")
-def bench_quality(
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-    log_level: LogLevelOption = None,
-) -> None:
-    """Compare the model as it is served with the same weights in float32, on fixed code."""
-    from completion_server.cli import bench_quality_command
-
-    _use_log_level(log_level)
-    bench_quality_command.run(CommonOptions(model, offline, threads), as_json=as_json)
-
-
-@bench_app.command("items")
-def bench_items(
-    places: Annotated[int, typer.Option(min=2, help="Places in a file at which is asked.")] = 30,
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare several suggestions asked for by hand with one, at the same places in turns."""
-    from completion_server.cli import bench_items_command
-
-    bench_items_command.run(CommonOptions(model, offline, threads), num_places=places, as_json=as_json)
-
-
-@bench_app.command("documents")
-def bench_documents(as_json: JsonOption = False) -> None:
-    """Measure what one key press costs the server's documents."""
-    from completion_server.cli import bench_command
-
-    bench_command.run_documents(as_json=as_json)
-
-
-@bench_app.command("context")
-def bench_context(
-    files: Annotated[int, typer.Option(min=16, help="Files of the workspace that is made for it.")] = 2000,
-    requests: Annotated[int, typer.Option(min=1, help="Places to choose snippets for.")] = 500,
-    as_json: JsonOption = False,
-) -> None:
-    """Choose snippets of other files at random places of a workspace.
-
-    The last line of stdout is one JSON object.
-    """
-    from completion_server.cli import bench_context_command
-
-    bench_context_command.run(files, requests, as_json=as_json)

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from completion_server.config import LoadedSettings, Settings, load_settings
+from completion_server.logs import configure_logging
 
 LogLevel = Literal["off", "error", "warning", "info", "debug"]
 
@@ -67,3 +68,9 @@ class CommonOptions:
     def editor_options(self) -> dict[str, Any]:
         """What ``serve`` takes from an editor and not from its command line."""
         return {} if self.threads is None else {"model": {"numThreads": self.threads}}
+
+
+def use_log_level(level: str | None) -> None:
+    """Log from ``level`` on; None leaves it as it is."""
+    if level is not None:
+        configure_logging(level)
