@@ -140,3 +140,14 @@ class Repetition:
             if span >= self.min_chars and any(map(str.isalnum, unit)) and text.endswith(unit * self.num_repeats):
                 return len(text) - span + period
         return None
+
+
+@dataclass(frozen=True)
+class TextReached:
+    """One of ``texts`` was written; it is left out, as the ``stop`` of other servers' protocols wants it."""
+
+    texts: tuple[str, ...]
+    name: str = "text_reached"
+
+    def find_cut(self, text: str) -> int | None:
+        return min((at for wanted in self.texts if wanted and (at := text.find(wanted)) >= 0), default=None)

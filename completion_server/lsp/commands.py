@@ -109,7 +109,7 @@ def _describe(
         "message": message,
         "progress": server.loading_progress[1] if worker.state is WorkerState.LOADING else None,
         "version": server.version,
-        "model_name": server.settings.model.name,
+        "model_name": server.settings.source_name,
         "model": worker.service,
         "running": worker.running_uri,
         "num_pending_jobs": worker.num_pending,

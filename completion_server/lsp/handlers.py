@@ -17,7 +17,7 @@ from lsprotocol import types
 from completion_server.config import EDITOR_SECTION
 from completion_server.document import Document
 from completion_server.lsp.commands import COMMAND_NAMES, execute_command
-from completion_server.lsp.configuration import root_uri, section_of, workspace_path
+from completion_server.lsp.configuration import section_of, workspace_path
 from completion_server.lsp.convert import (
     completion_to_lsp,
     position_encoding,
@@ -26,6 +26,12 @@ from completion_server.lsp.convert import (
     trigger_from_lsp,
 )
 from completion_server.lsp.job import Job
+from completion_server.lsp.workspace import (
+    did_change_watched_files,
+    did_change_workspace_folders,
+    did_save,
+    register_for_file_changes,
+)
 from completion_server.request import (
     CancellationToken,
     Completion,
@@ -56,6 +62,9 @@ def register_handlers(server: CompletionLanguageServer) -> None:
         types.TEXT_DOCUMENT_DID_OPEN: did_open,
         types.TEXT_DOCUMENT_DID_CHANGE: did_change,
         types.TEXT_DOCUMENT_DID_CLOSE: did_close,
+        types.TEXT_DOCUMENT_DID_SAVE: did_save,
+        types.WORKSPACE_DID_CHANGE_WATCHED_FILES: did_change_watched_files,
+        types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_workspace_folders,
         types.TEXT_DOCUMENT_INLINE_COMPLETION: inline_completion,
         "textDocument/didShowCompletion": did_show_completion,
         "textDocument/didPartiallyAcceptCompletion": did_partially_accept_completion,
@@ -68,7 +77,7 @@ def initialize(server: CompletionLanguageServer, params: types.InitializeParams)
     """Answered before anything heavy is imported; the model is loaded after ``initialized``."""
     server.protocol.client_capabilities = params.capabilities
     server.documents.encoding = position_encoding(params.capabilities)
-    server.root_uri = root_uri(params)
+    server.folders.start(params)
     server.configuration.workspace = workspace_path(params)
     options = params.initialization_options
     section = section_of(options)
@@ -78,7 +87,10 @@ def initialize(server: CompletionLanguageServer, params: types.InitializeParams)
     capabilities = types.ServerCapabilities(
         position_encoding=types.PositionEncodingKind(server.documents.encoding.value),
         text_document_sync=types.TextDocumentSyncOptions(
-            open_close=True, change=types.TextDocumentSyncKind.Incremental
+            open_close=True, change=types.TextDocumentSyncKind.Incremental, save=True
+        ),
+        workspace=types.WorkspaceOptions(
+            workspace_folders=types.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
         inline_completion_provider=types.InlineCompletionOptions(),
         execute_command_provider=types.ExecuteCommandOptions(commands=list(COMMAND_NAMES)),
@@ -91,6 +103,7 @@ async def initialized(server: CompletionLanguageServer, _params: types.Initializ
     """Ask for the settings, then load the model; a client that does not answer gets the defaults meanwhile."""
     pull = asyncio.ensure_future(_pull_configuration(server))
     server.spawn(_register_for_configuration_changes(server))
+    server.spawn(register_for_file_changes(server))
     server.protocol.prepare_decoding()
     await asyncio.wait({pull}, timeout=_CONFIGURATION_WAIT_SECONDS)
     if pull.done():
@@ -154,6 +167,7 @@ def did_close(server: CompletionLanguageServer, params: types.DidCloseTextDocume
     server.worker.withdraw_document(params.text_document.uri, "the document was closed")
     server.documents.close(params.text_document.uri)
     server.feedback.close_document(params.text_document.uri)
+    server.worker.note_file_changes([params.text_document.uri])
 
 
 def did_show_completion(server: CompletionLanguageServer, params: object) -> None:
@@ -196,6 +210,7 @@ def inline_completion(
     except Exception:
         log.exception("a request could not be read")
         return types.InlineCompletionList(items=[])
+    server.documents.note_asked(uri, request.position)
     job = server.worker.submit(request)
     loop = asyncio.get_running_loop()
     expiry = loop.call_later(max(0.0, request.deadline.remaining_ms) / 1000, server.worker.expire, job)
@@ -304,7 +319,7 @@ def _make_request(
         deadline=Deadline.after_ms(timeout_ms, since=arrived_at),
         cancellation=CancellationToken(),
         selected=selected_from_lsp(document, params.context, encoding),
-        workspace=server.documents.view(document.uri, server.root_uri),
+        workspace=server.documents.view(document.uri, server.folders.root_of(document.uri)),
         max_items=settings.generation.invoked_max_items if is_invoked else 1,
         arrived_at=arrived_at,
         request_id=str(server.num_requests),

@@ -21,7 +21,7 @@ from pygls.lsp.server import LanguageServer
 
 from completion_server import __version__
 from completion_server.config import Options, Settings
-from completion_server.document import Position
+from completion_server.document import Document, Position
 from completion_server.logs import set_level
 from completion_server.lsp.configuration import Configuration
 from completion_server.lsp.documents import DocumentStore
@@ -32,6 +32,7 @@ from completion_server.lsp.progress import LoadingProgress
 from completion_server.lsp.protocol import ServerProtocol
 from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
 from completion_server.lsp.worker import CompletionWorker, WorkerState
+from completion_server.lsp.workspace import Folders
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
 from completion_server.usage_log.store import now
 from completion_server.usage_log.writer import UsageWriter
@@ -54,7 +55,7 @@ class CompletionLanguageServer(LanguageServer):
         self.configuration = Configuration(overrides)
         self.settings = Settings()
         self.is_paused = False
-        self.root_uri: str | None = None
+        self.folders = Folders()
         self.last_latency_ms: float | None = None
         self.num_requests = 0
         self.worker = CompletionWorker(
@@ -160,12 +161,29 @@ class CompletionLanguageServer(LanguageServer):
     def prepare_last_document(self) -> None:
         """Let the model read the document used last before anybody asks; the cursor may be anywhere in it."""
         uri = self.documents.last_used_uri
-        document = self.documents.snapshot(uri) if uri is not None else None
-        if document is None or self.is_paused or document.language_id in self.settings.disabled_languages:
-            return
-        end = document.clamp(Position(len(document.lines), 0))
+        document = self._completed_document(uri) if uri is not None else None
+        if document is not None:
+            self.worker.prepare(self._idle_request(document, Position(len(document.lines), 0)))
+
+    def prepare_place(self, uri: str) -> None:
+        """Let the model read the text around where was asked last: a formatter may have changed it."""
+        position = self.documents.last_asked_at(uri)
+        document = self._completed_document(uri) if position is not None else None
+        if document is not None and position is not None:
+            self.worker.prepare_place(self._idle_request(document, position))
+
+    def _completed_document(self, uri: str) -> Document | None:
+        """The document as it is now; None where no completions are given."""
+        document = self.documents.snapshot(uri)
+        if document is None or not self.settings.enabled or self.is_paused:
+            return None
+        return None if document.language_id in self.settings.disabled_languages else document
+
+    def _idle_request(self, document: Document, position: Position) -> CompletionRequest:
         kind, token = TriggerKind.AUTOMATIC, CancellationToken()
-        self.worker.prepare(CompletionRequest(document, end, kind, Deadline.never(), token))
+        view = self.documents.view(document.uri, self.folders.root_of(document.uri))
+        place = document.clamp(position)
+        return CompletionRequest(document, place, kind, Deadline.never(), token, workspace=view)
 
     @property
     def loading_progress(self) -> tuple[str, float | None]:
@@ -218,7 +236,7 @@ class CompletionLanguageServer(LanguageServer):
             self.log_to_client(types.MessageType.Error, status.message)
             self.show_once(types.MessageType.Error, f"No completions: {status.message}")
         elif status.state is WorkerState.READY:
-            self.log_to_client(types.MessageType.Info, f"{self.settings.model.name} is ready")
+            self.log_to_client(types.MessageType.Info, f"{self.settings.source_name} is ready")
             self._show_model_warnings(status.service.get("warnings"))
             self.prepare_last_document()
         for waiter in self._settled:
@@ -229,7 +247,7 @@ class CompletionLanguageServer(LanguageServer):
     def _show_model_warnings(self, warnings: object) -> None:
         """What a user should know of a model that works, but not as it could (an unknown family, ...)."""
         for warning in warnings if isinstance(warnings, list) else ():
-            message = f"{self.settings.model.name}: {warning}"
+            message = f"{self.settings.source_name}: {warning}"
             self.log_to_client(types.MessageType.Warning, message)
             self.show_once(types.MessageType.Warning, message)
 

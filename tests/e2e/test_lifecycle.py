@@ -165,7 +165,7 @@ def test_initialize_without_params_is_answered(raw: RawClient) -> None:
 def test_capabilities_are_advertised(raw: RawClient) -> None:
     capabilities = raw.initialize()["capabilities"]
     assert capabilities["inlineCompletionProvider"] == {}
-    assert capabilities["textDocumentSync"] == {"openClose": True, "change": 2}
+    assert capabilities["textDocumentSync"] == {"openClose": True, "change": 2, "save": True}
     assert capabilities["positionEncoding"] == "utf-16"
     commands = capabilities["executeCommandProvider"]["commands"]
     names = ("status", "pause", "resume", "explain", "clearCaches", "accepted")
