@@ -25,6 +25,7 @@ else:
 WORKSPACE_FILE_NAME = ".completion-server.toml"
 EDITOR_SECTION = "completionServer"
 _ENV_PREFIX = "COMPLETION_SERVER_"
+_REMOTE_API_KEY = _ENV_PREFIX + "REMOTE_API_KEY"
 _SPIN_COUNT = 300  # turns of a waiting loop; see EXPERIMENTS.md for what other values cost
 
 Options = Mapping[str, Any]
@@ -66,6 +67,59 @@ class ModelSettings(Struct, frozen=True, rename="camel", kw_only=True):
     prompt_order: Annotated[
         Literal["auto", "psm", "spm"],
         Meta(description="Order of prefix and suffix in the prompt; auto takes the format's own."),
+    ] = "auto"
+    shared: Annotated[
+        bool,
+        Meta(description="One process holds the model for all windows of all editors; off: each its own."),
+    ] = True
+    shared_idle_minutes: Annotated[
+        int,
+        Meta(ge=1, le=10_080, description="The process of the shared model ends so long after its last window."),
+    ] = 10
+
+
+class RemoteSettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """A model server that somebody else runs, asked instead of a model in this process.
+
+    Never read from a workspace's file: a repository must not decide where a user's text goes. The server's key is
+    no setting, so that nothing that shows settings shows it; see ``remote_api_key``.
+    """
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Address of a model server (http://127.0.0.1:8080), asked instead of a model in this"
+            " process; empty: none. Not read from a workspace's file."
+        ),
+    ] = ""
+    dialect: Annotated[
+        Literal[
+            "auto",
+            "llama-infill",
+            "llama-completion",
+            "openai-text",
+            "openai-tokens",
+            "ollama",
+            "mistral-fim",
+        ],
+        Meta(description="Which API of the server is used. auto: asked once, when the connection is made."),
+    ] = "auto"
+    model: Annotated[
+        str, Meta(description="The model's name on the server; empty: the first that the server lists.")
+    ] = ""
+    tokenizer: Annotated[
+        str,
+        Meta(
+            description="Directory with the model's tokenizer.json, for exact prompts as token ids; empty: prompts"
+            " are text and their length is a guess."
+        ),
+    ] = ""
+    fim_format: Annotated[
+        str,
+        Meta(
+            description="Fill-in-the-middle format by name, where the prompt is written here; auto goes by the"
+            " tokenizer, else by the model's name."
+        ),
     ] = "auto"
 
 
@@ -119,6 +173,13 @@ class GenerationSettings(Struct, frozen=True, rename="camel", kw_only=True):
         ),
     ] = 100
     seed: Annotated[int | None, Meta(description="Makes sampling repeatable.")] = None
+    suggestions: Annotated[
+        Literal["eager", "balanced", "quiet"],
+        Meta(
+            description="What appears by itself. eager: all; balanced: not what is probably wrong; quiet: only"
+            " what is probably right."
+        ),
+    ] = "balanced"
 
 
 class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):
@@ -129,6 +190,17 @@ class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):
     ] = 1024
     max_suffix_tokens: Annotated[
         int, Meta(ge=0, le=16_384, description="Most tokens of text after the cursor.")
+    ] = 256
+    cross_file: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(
+            description="Whether the model is shown pieces of other files of the workspace: definitions of what is"
+            " imported, recent edits, similar code. auto: where it was trained on that."
+        ),
+    ] = "auto"
+    max_snippet_tokens: Annotated[
+        int,
+        Meta(ge=0, le=16_384, description="Most tokens of other files, out of the prompt's; at most a quarter."),
     ] = 256
 
 
@@ -142,6 +214,20 @@ class CacheSettings(Struct, frozen=True, rename="camel", kw_only=True):
         int,
         Meta(ge=0, le=10_000, description="Suggestions remembered, so that typing along one costs nothing."),
     ] = 200
+
+
+class LogSettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """What is kept on this disk about suggestions; never source text, never sent anywhere."""
+
+    acceptance: Annotated[
+        bool,
+        Meta(
+            description="Whether it is counted what becomes of suggestions, for `stats` and to learn when to show."
+        ),
+    ] = True
+    traces: Annotated[
+        bool, Meta(description="Whether the last requests' times and reasons are kept, for `explain`.")
+    ] = True
 
 
 class Settings(Struct, frozen=True, rename="camel", kw_only=True):
@@ -159,10 +245,17 @@ class Settings(Struct, frozen=True, rename="camel", kw_only=True):
         Meta(description=f"Whether a workspace's {WORKSPACE_FILE_NAME} is read. Editors turn it off."),
     ] = True
     model: ModelSettings = ModelSettings()
+    remote: RemoteSettings = RemoteSettings()
     latency: LatencySettings = LatencySettings()
     generation: GenerationSettings = GenerationSettings()
     context: ContextSettings = ContextSettings()
     cache: CacheSettings = CacheSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def source_name(self) -> str:
+        """What answers, for the user: the model in this process, or the server that is asked instead."""
+        return self.remote.model or "the model server" if self.remote.url else self.model.name
 
 
 class LoadedSettings(Struct, frozen=True):
@@ -187,6 +280,12 @@ def load_settings(
     settings = _merge(settings, editor, "editor settings", [])
     settings = _merge(settings, _environment_options(environ), "environment", warnings, strict=False)
     return LoadedSettings(settings, tuple(warnings))
+
+
+def remote_api_key(environ: Mapping[str, str] | None = None) -> str | None:
+    """The key of the model server at ``remote.url``, from the environment only; None when there is none."""
+    environ = os.environ if environ is None else environ
+    return environ.get(_REMOTE_API_KEY, "").strip() or None
 
 
 def limit_thread_spinning(environ: MutableMapping[str, str] | None = None) -> None:
@@ -240,6 +339,8 @@ def _read_workspace_file(workspace: Path, warnings: list[str]) -> Options | None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         warnings.append(f"{path} is ignored: {error}")
         return None
+    if content.pop("remote", None) is not None:
+        warnings.append(f"{WORKSPACE_FILE_NAME}: remote is ignored: a workspace may not say where text is sent")
     return content
 
 

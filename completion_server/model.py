@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,26 @@ class CausalLM(Protocol):
         ...
 
 
+@runtime_checkable
+class BranchingLM(Protocol):
+    """A ``CausalLM`` that can keep several continuations of one text apart in one KV cache."""
+
+    def forward_branches(
+        self,
+        token_ids: Sequence[int],
+        kv_cache: KVCache,
+        positions: Sequence[int],
+        visible: npt.NDArray[np.bool_],
+    ) -> Logits:
+        """Append ``token_ids``, T tokens of different branches; logits (T, vocab_size) after each.
+
+        ``positions`` (T,) counts from the start of the text. ``visible`` (T, B) says which of the last B tokens of
+        the cache, the new ones included, each new token may look at (itself among them); all before those are the
+        common text, and seen by all.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class HealingStep:
     """The tokens that may be sampled after ``num_path_tokens`` tokens of the healing path.
@@ -94,6 +114,8 @@ class Prompt:
     """Text at hand that is not in ``token_ids``; what the model writes may be a copy of a part of it."""
     num_prefix_tokens: int = 0
     num_suffix_tokens: int = 0
+    snippet_sizes: tuple[int, ...] = ()
+    """Tokens that each of the snippets given takes in ``token_ids``; 0 for one that did not fit."""
 
     @property
     def num_prompt_tokens(self) -> int:

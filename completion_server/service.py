@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from completion_server.completion_cache import CompletionCache
+from completion_server.completion_cache import CompletionCache, Known
 from completion_server.config import Settings
 from completion_server.cpu_budget import CpuBudget
+from completion_server.cross_file import ContextSource, CrossFile, shown_snippets
 from completion_server.document import Document, Position
 from completion_server.engine.stopping import (
     BlankLine,
@@ -26,7 +29,9 @@ from completion_server.engine.stopping import (
     StopRule,
     SuffixReached,
 )
-from completion_server.lexicon import lexicon_of
+from completion_server.evidence import Evidence
+from completion_server.gate.features import FEATURE_NAMES
+from completion_server.gate.gate import Gate, Verdict
 from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
@@ -41,10 +46,12 @@ from completion_server.request import (
     FinishReason,
     TriggerKind,
 )
+from completion_server.snippet import CrossFileContext
 from completion_server.trigger import CompletionMode, Trigger, decide_trigger
 
 if TYPE_CHECKING:
-    from completion_server.engine.engine import Generation, GenerationResult
+    from completion_server.engine.engine import GenerationResult
+    from completion_server.engine.writing import Generation
 
 _MAX_BLOCK_LINES = 12
 _MAX_TOKENS_AHEAD = 64  # to feed for a place that the cursor may never reach
@@ -88,24 +95,57 @@ class PromptSource(Protocol):
         """Whether nothing that changes with the cursor stands before the text before it."""
         ...
 
+    def shows_snippets(self, settings: Settings) -> bool:
+        """Whether ``build`` has a use for a context."""
+        ...
+
     def build(
-        self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
+        self,
+        document: Document,
+        position: Position,
+        settings: Settings,
+        max_new_tokens: int,
+        draft: str = "",
+        context: CrossFileContext | None = None,
     ) -> Prompt: ...
 
 
 class CompletionService:
     """Answers requests one at a time."""
 
-    def __init__(self, engine: TextEngine, prompts: PromptSource, settings: Settings) -> None:
+    def __init__(
+        self,
+        engine: TextEngine,
+        prompts: PromptSource,
+        settings: Settings,
+        context: ContextSource | None = None,
+        cpu_seconds: Callable[[], float] = time.process_time,
+        gate: Gate | None = None,
+    ) -> None:
+        """Without ``context`` every document is read, and alone.
+
+        ``cpu_seconds`` tells the processor time that completions have taken so far, wherever they are made.
+        ``gate`` decides what appears by itself; None: by the tokens' probabilities alone.
+        """
+        self._gate = gate or Gate()
+        self._cross_file = CrossFile(context, prompts, settings)
         self._engine = engine
+        self._cpu_seconds = cpu_seconds
         self._prompts = prompts
         self._settings = settings
         self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
-        self._cpu_budget = _cpu_budget(settings)
+        self._cpu_budget = _cpu_budget(settings, cpu_seconds)
+
+    @property
+    def gate(self) -> Gate:
+        return self._gate
 
     def recall(self, request: CompletionRequest) -> Completion | None:
         """The answer to ``request`` if it is known already; may be called from any thread, and takes no time."""
         trace = RequestTrace(request.request_id, request.arrived_at)
+        if (reason := self._cross_file.reason_to_skip(request)) is not None:
+            trace.note(reason=reason)
+            return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         document, position = _with_selection(request)
         trigger = decide_trigger(document, position, request.trigger)
         trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
@@ -113,10 +153,14 @@ class CompletionService:
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("completion_cache"):
             known = self._lookup(request, document, position)
-        return None if known is None else _answer_from_cache(request, known, trace)
+        return None if known is None else self._answer_from_cache(request, known, trace)
 
     def complete(self, request: CompletionRequest) -> Completion:
         """The answer to ``request``, within its deadline plus one forward pass; empty rather than wrong."""
+        with self._cross_file.held_back():
+            return self._complete(request)
+
+    def _complete(self, request: CompletionRequest) -> Completion:
         trace = RequestTrace(request.request_id, request.arrived_at)
         if request.cancellation.is_cancelled:
             return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
@@ -130,15 +174,18 @@ class CompletionService:
         if request.trigger is TriggerKind.AUTOMATIC and not self._cpu_budget.is_left():
             trace.note(reason="the CPU budget is used up")
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
+        with trace.stage("context"):
+            context = self._cross_file.collect(document, position, request.workspace)
         with trace.stage("prompt"):
             sampling = self._sampling(request.trigger)
             draft = self._completion_cache.lookup_draft(document, position)
-            prompt = self._prompts.build(document, position, self._settings, sampling.max_new_tokens, draft)
+            num_new = sampling.max_new_tokens
+            prompt = self._prompts.build(document, position, self._settings, num_new, draft, context)
             if is_short := self._is_out_of_reach(prompt, request.deadline):
                 trace.note(has_short_prompt=True)
                 short = _with_short_prompt(self._settings)
-                prompt = self._prompts.build(document, position, short, sampling.max_new_tokens, draft)
-        trace.note(num_suffix_tokens=prompt.num_suffix_tokens)
+                prompt = self._prompts.build(document, position, short, num_new, draft)
+        trace.note(num_suffix_tokens=prompt.num_suffix_tokens, snippets=shown_snippets(context, prompt))
         with trace.stage("decode"):
             rules = _stop_rules(trigger, document, position)
             result = self._engine.generate(
@@ -151,15 +198,33 @@ class CompletionService:
             self._completion_cache.store_draft(document, position, result.generations[0].text)
         if result.finish_reason is FinishReason.CANCELLED:
             return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
+        return self._conclude(request, trigger, result, trace, is_short=is_short)
+
+    def _conclude(
+        self,
+        request: CompletionRequest,
+        trigger: Trigger,
+        result: GenerationResult,
+        trace: RequestTrace,
+        *,
+        is_short: bool,
+    ) -> Completion:
+        """What is left of ``result`` for the user, remembered whether it is shown or not."""
+        document, position = _with_selection(request)
         with trace.stage("postprocess"):
-            texts = _process(result, document, position, trigger, trace)
+            candidates = _process(result, document, position, trigger, trace)
+        texts = tuple(candidates)
+        evidence = next(iter(candidates.values()), Evidence())
+        verdict = self._judge(Known(texts, evidence, False), document, position)
+        is_shown = request.trigger is TriggerKind.INVOKED or verdict is None or verdict.is_shown
         if texts and result.finish_reason is not FinishReason.DEADLINE:
-            self._completion_cache.store(document, position, texts)
+            self._completion_cache.store(document, position, texts, evidence, is_shown=is_shown)
         elif (
             result.finish_reason is FinishReason.STOP and request.trigger is TriggerKind.AUTOMATIC and not is_short
         ):
             self._completion_cache.store_nothing(document, position)
-        return _answer(request, texts, result.finish_reason, trace)
+        _note_verdict(trace, verdict, is_shown)
+        return _answer(request, texts if is_shown else (), result.finish_reason, trace)
 
     def warm(self, request: CompletionRequest) -> None:
         """Idle work: what ``request`` had no time for. Ends at its deadline or cancellation; answers nobody.
@@ -176,12 +241,10 @@ class CompletionService:
         so that accepting, typing to the end, and Enter are answered at once. First the prompt for this place is
         read in full, in case there was only time for a short one.
         """
-        sampling = self._sampling(request.trigger)
         if request.selected is None and self._cpu_budget.is_left():
-            prompt = self._prompts.build(
-                request.document, request.position, self._settings, sampling.max_new_tokens
-            )
+            prompt = self._prompt_of(request)
             self._engine.prefill(prompt, request.deadline, request.cancellation)
+            self._improve_context(request, prompt)
         if not self._settings.generation.look_ahead or request.selected is not None:
             return
         accepted = request.document, request.position
@@ -206,38 +269,72 @@ class CompletionService:
         document that fits the window, for a model whose prompt begins with the text before the cursor.
         """
         num_chars = sum(map(len, request.document.lines))
+        max_tokens = self._settings.context.max_prompt_tokens - self._cross_file.max_tokens
         if (
             not self._cpu_budget.is_left()
             or not self._prompts.starts_with_prefix
-            or num_chars > _CHARS_PER_TOKEN * self._settings.context.max_prompt_tokens
+            or num_chars > _CHARS_PER_TOKEN * max_tokens
+            or self._cross_file.reason_to_skip(request) is not None
         ):
             return
-        sampling = self._sampling(request.trigger)
-        prompt = self._prompts.build(request.document, request.position, self._settings, sampling.max_new_tokens)
-        self._engine.prefill(prompt, request.deadline, request.cancellation)
+        context = self._cross_file.collect_for_all(request.document, request.workspace)
+        self._engine.prefill(self._prompt_of(request, context), request.deadline, request.cancellation)
+
+    def prefill_place(self, request: CompletionRequest) -> None:
+        """Idle work: read the prompt for a place where somebody is going to go on, its surroundings being new."""
+        if self._cpu_budget.is_left() and self._cross_file.reason_to_skip(request) is None:
+            self._engine.prefill(self._prompt_of(request), request.deadline, request.cancellation)
+
+    def note_file_changes(self, uris: Sequence[str]) -> None:
+        """Files that changed on disk or were closed; may be called from any thread, and takes no time."""
+        self._cross_file.note_changes(uris)
+
+    def close(self) -> None:
+        """End what runs in the background; the service is not used any more."""
+        self._cross_file.close()
 
     def apply_settings(self, settings: Settings) -> None:
-        """Take over everything but ``settings.model``, which needs another service."""
+        """Take over everything but ``settings.model`` and ``settings.remote``, which need another service."""
         if settings.cache.completion_cache_entries != self._settings.cache.completion_cache_entries:
             self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         if settings.generation != self._settings.generation:
             self._completion_cache.clear()
-            self._cpu_budget = _cpu_budget(settings)
-        self._settings = settings
+            self._cpu_budget = _cpu_budget(settings, self._cpu_seconds)
+        self._settings = self._cross_file.settings = settings
         self._engine.apply_settings(settings)
 
     def clear_caches(self) -> None:
         self._completion_cache.clear()
         self._engine.clear()
+        self._cross_file.clear()
 
     def status(self) -> dict[str, object]:
-        return self._engine.status()
+        return self._engine.status() | self._cross_file.status()
+
+    def _prompt_of(self, request: CompletionRequest, context: CrossFileContext | None = None) -> Prompt:
+        """The prompt for a request's own place, with the present selection of snippets or with ``context``."""
+        document, position = request.document, request.position
+        if context is None:
+            context = self._cross_file.collect(document, position, request.workspace)
+        num_new = self._sampling(request.trigger).max_new_tokens
+        return self._prompts.build(document, position, self._settings, num_new, context=context)
+
+    def _improve_context(self, request: CompletionRequest, prompt: Prompt) -> None:
+        """Read the prompt with a better selection of snippets, if there is one, and go over to it then.
+
+        Whatever interrupts this, the next request has the prompt of which less is missing.
+        """
+        better = self._cross_file.propose(request)
+        if better is None:
+            return
+        improved = self._prompt_of(request, better)
+        self._engine.prefill(improved, request.deadline, request.cancellation)
+        if self._engine.num_missing_tokens(improved) <= self._engine.num_missing_tokens(prompt):
+            self._cross_file.adopt(request.document.uri)
 
     def _is_near(self, request: CompletionRequest) -> bool:
         """Whether little of the prompt is missing in the prefix cache."""
-        sampling = self._sampling(request.trigger)
-        prompt = self._prompts.build(request.document, request.position, self._settings, sampling.max_new_tokens)
-        return self._engine.num_missing_tokens(prompt) <= _MAX_TOKENS_AHEAD
+        return self._engine.num_missing_tokens(self._prompt_of(request)) <= _MAX_TOKENS_AHEAD
 
     def _is_out_of_reach(self, prompt: Prompt, deadline: Deadline) -> bool:
         """Whether reading ``prompt`` would leave too little of the time for writing."""
@@ -245,15 +342,28 @@ class CompletionService:
         within = self._engine.num_tokens_within(_PREFILL_SHARE * deadline.remaining_ms)
         return num_missing > max(within, _SHORT_PROMPT_TOKENS)
 
-    def _lookup(
-        self, request: CompletionRequest, document: Document, position: Position
-    ) -> tuple[str, ...] | None:
-        """Texts that are known for this place; none of them where it is known that there are none."""
+    def _lookup(self, request: CompletionRequest, document: Document, position: Position) -> Known | None:
+        """What is known for this place; without texts where it is known that there are none."""
         known = self._completion_cache.lookup(document, position, request.max_items)
         # By hand the model is always asked; by itself nobody asks twice where it had nothing.
         if known is None and request.trigger is TriggerKind.AUTOMATIC:
-            return () if self._completion_cache.holds_nothing(document, position) else None
+            return Known(()) if self._completion_cache.holds_nothing(document, position) else None
         return known
+
+    def _answer_from_cache(self, request: CompletionRequest, known: Known, trace: RequestTrace) -> Completion:
+        trace.note(from_completion_cache=True)
+        verdict = self._judge(known, *_with_selection(request))
+        # What was shown stays while it is typed along; what was hidden may come once the rest is sure enough.
+        is_shown = request.trigger is TriggerKind.INVOKED or known.was_shown
+        is_shown = is_shown or verdict is None or verdict.is_shown
+        _note_verdict(trace, verdict, is_shown)
+        return _answer(request, known.texts if is_shown else (), FinishReason.STOP, trace)
+
+    def _judge(self, known: Known, document: Document, position: Position) -> Verdict | None:
+        if not known.texts:
+            return None
+        suggestions = self._settings.generation.suggestions
+        return self._gate.judge(known.texts[0], known.evidence, document, position, suggestions)
 
     def _sampling(self, kind: TriggerKind) -> SamplingParams:
         generation = self._settings.generation
@@ -277,8 +387,8 @@ def _with_short_prompt(settings: Settings) -> Settings:
     return replace(settings, context=context)
 
 
-def _cpu_budget(settings: Settings) -> CpuBudget:
-    return CpuBudget(settings.generation.max_cpu_percent, os.cpu_count() or 1)
+def _cpu_budget(settings: Settings, cpu_seconds: Callable[[], float]) -> CpuBudget:
+    return CpuBudget(settings.generation.max_cpu_percent, os.cpu_count() or 1, used=cpu_seconds)
 
 
 def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
@@ -290,17 +400,16 @@ def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
 
 
 def _stop_rules(trigger: Trigger, document: Document, position: Position) -> list[StopRule]:
-    lexicon = lexicon_of(document.language_id)
     rest = document.line_suffix(position).strip()
     following = document.lines[position.line + 1 : position.line + 20]
     next_line = next((line for line in following if line.strip()), "")
     # A closer on the next line is not the block's own where the block still lacks one.
     follows = rest or ("" if trigger.block_closer else next_line.strip())
-    common: list[StopRule] = [ForeignCloser(follows[:1], lexicon), RestReached(rest), Repetition()]
+    common: list[StopRule] = [ForeignCloser(follows[:1], document.language_id), RestReached(rest), Repetition()]
     if trigger.mode is CompletionMode.LINE:
         return [LineEnd(), *common]
     return [
-        Dedent(trigger.block_indent, closer=trigger.block_closer, lexicon=lexicon),
+        Dedent(trigger.block_indent, closer=trigger.block_closer, language_id=document.language_id),
         BlankLine(),
         MaxLines(_MAX_BLOCK_LINES),
         SuffixReached(next_line),
@@ -310,11 +419,11 @@ def _stop_rules(trigger: Trigger, document: Document, position: Position) -> lis
 
 def _process(
     result: GenerationResult, document: Document, position: Position, trigger: Trigger, trace: RequestTrace
-) -> tuple[str, ...]:
-    """Post-processed texts, best first, without doubles."""
-    texts: dict[str, None] = {}
+) -> dict[str, Evidence]:
+    """Post-processed texts with their evidence, without doubles, the one the model is surest of first."""
+    texts: dict[str, Evidence] = {}
     fired: list[str] = []
-    for generation in result.generations:
+    for generation in sorted(result.generations, key=_mean_logprob, reverse=True):
         place = Place.of(
             document,
             position,
@@ -324,21 +433,43 @@ def _process(
         processed = postprocess(generation.text, place)
         fired += processed.fired
         if processed.text:
-            texts[processed.text] = None
+            texts.setdefault(processed.text, _evidence(generation, processed.text, trigger))
     first = result.generations[0] if result.generations else None
     if first is not None and first.logprobs:
         trace.note(stop_rule=first.stop_rule, mean_logprob=round(sum(first.logprobs) / len(first.logprobs), 3))
     trace.note(filters_fired=fired, num_hidden=len(result.generations) - len(texts))
-    return tuple(texts)
+    return texts
+
+
+def _mean_logprob(generation: Generation) -> float:
+    return sum(generation.logprobs) / len(generation.logprobs) if generation.logprobs else float("-inf")
+
+
+def _evidence(generation: Generation, shown: str, trigger: Trigger) -> Evidence:
+    """What is known of the tokens that spell ``shown``, the generation's text as the filters left it."""
+    evidence = Evidence(
+        generation.token_ends or (len(generation.text),) * len(generation.logprobs),
+        generation.logprobs,
+        generation.num_healed_bytes,
+        _is_cut_short(generation),
+        trigger.mode is CompletionMode.BLOCK,
+    )
+    shown = shown.replace("\r\n", "\n")
+    begin = max(generation.text.find(shown), 0)
+    return evidence.after(begin).within(len(shown)) if begin else evidence.within(len(shown))
 
 
 def _is_cut_short(generation: Generation) -> bool:
     return generation.finish_reason in _CUT_SHORT
 
 
-def _answer_from_cache(request: CompletionRequest, texts: tuple[str, ...], trace: RequestTrace) -> Completion:
-    trace.note(from_completion_cache=True)
-    return _answer(request, texts, FinishReason.STOP, trace)
+def _note_verdict(trace: RequestTrace, verdict: Verdict | None, is_shown: bool) -> None:
+    if verdict is None or verdict.score is None:
+        return
+    trace.note(gate_score=round(verdict.score, 4), gate_threshold=verdict.threshold, is_hidden=not is_shown)
+    trace.note(gate_features=dict(zip(FEATURE_NAMES, verdict.features or (), strict=False)))
+    if not is_shown:
+        trace.note(reason="probably wrong: hidden by generation.suggestions")
 
 
 def _answer(

@@ -48,15 +48,30 @@ _GRAMMAR_OF_LANGUAGE_ID = {
     "zig": "zig",
 }  # LSP 3.18, "TextDocumentItem", and the file types that Neovim and Emacs send
 
+LANGUAGE_ID_OF_ENDING = {
+    "py": "python", "pyi": "python", "ts": "typescript", "mts": "typescript", "cts": "typescript",
+    "tsx": "typescriptreact", "js": "javascript", "mjs": "javascript", "cjs": "javascript",
+    "jsx": "javascriptreact", "go": "go", "rs": "rust", "java": "java", "c": "c", "h": "cpp", "cc": "cpp",
+    "cpp": "cpp", "cxx": "cpp",
+    "hh": "cpp", "hpp": "cpp", "hxx": "cpp", "cs": "csharp", "kt": "kotlin", "rb": "ruby", "php": "php",
+    "swift": "swift", "scala": "scala", "lua": "lua", "dart": "dart", "sh": "shellscript",
+}  # fmt: skip
+"""A file's ending, without its dot, in lower case; where C and C++ share one, C++ reads both."""
+
 
 def grammar_of(language_id: str) -> str | None:
     """The grammar for an editor's language id, None where there is none (prose, unknown languages)."""
     return _GRAMMAR_OF_LANGUAGE_ID.get(language_id)
 
 
-@lru_cache(maxsize=64)
 def parser_for(language_id: str) -> Any:
-    """A tree-sitter ``Parser`` for an editor's language id, or None. Parsers are not for two threads at once."""
+    """A tree-sitter ``Parser`` for an editor's language id, or None. It is the calling thread's own."""
+    return _parser_for(language_id, threading.get_ident())
+
+
+@lru_cache(maxsize=128)
+def _parser_for(language_id: str, _thread: int) -> Any:
+    """One per thread: parsers are not for two threads at once."""
     grammar = grammar_of(language_id)
     if grammar is None:
         return None
@@ -70,22 +85,17 @@ def parser_for(language_id: str) -> Any:
         return None
 
 
-_local = threading.local()
 _MAX_PARSED_CHARS = 12_000  # about 3 ms
 
 
 def parse(language_id: str, text: str) -> Any:
     """The tree-sitter ``Tree`` of ``text`` (byte offsets are of its UTF-8 form), None without a grammar.
 
-    Each thread has parsers of its own. More than a window's worth of text is not parsed: None as well.
+    More than a window's worth of text is not parsed: None as well.
     """
     if grammar_of(language_id) is None or len(text) > _MAX_PARSED_CHARS:
         return None
-    parsers: dict[str, Any] = _local.__dict__.setdefault("parsers", {})
-    if language_id not in parsers:
-        # The cached parser belongs to whoever asked first, so each thread asks for a new one.
-        parsers[language_id] = parser_for.__wrapped__(language_id)
-    parser = parsers[language_id]
+    parser = parser_for(language_id)
     return None if parser is None else parser.parse(text.encode("utf-8", "replace"))
 
 

@@ -21,6 +21,7 @@ from completion_server.errors import ModelError, ModelFormatError
 from completion_server.model import KVCache, Logits
 
 _GROWTH = 256  # tokens; capacity doubles from here, so a session copies each byte O(1) times
+_NOT_SEEN = np.float32(-1e30)
 _ERROR_ONLY = 3
 # How long a thread waits for the next piece of work before it sleeps. The default spins for long: beside busy
 # programs that doubles the time of a pass. Not spinning at all costs an idle machine as much.
@@ -97,6 +98,33 @@ class Int8Model:
     def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> Logits:
         if not isinstance(kv_cache, Int8KVCache):
             raise ModelError("a KV cache of another backend was given to this model")
+        past, new = kv_cache.num_tokens, len(token_ids)
+        # What comes later in the text is masked by the kernel itself.
+        mask = np.zeros((1, 1, new, past + new), np.float32)
+        return self._run(token_ids, kv_cache, num_logits, np.arange(past, past + new, dtype=np.int64), mask)
+
+    def forward_branches(
+        self,
+        token_ids: Sequence[int],
+        kv_cache: KVCache,
+        positions: Sequence[int],
+        visible: npt.NDArray[np.bool_],
+    ) -> Logits:
+        if not isinstance(kv_cache, Int8KVCache):
+            raise ModelError("a KV cache of another backend was given to this model")
+        new, num_branched = visible.shape
+        mask = np.zeros((1, 1, new, kv_cache.num_tokens + new), np.float32)
+        mask[0, 0, :, -num_branched:][~visible] = _NOT_SEEN
+        return self._run(token_ids, kv_cache, new, np.array(positions, np.int64), mask)
+
+    def _run(
+        self,
+        token_ids: Sequence[int],
+        kv_cache: Int8KVCache,
+        num_logits: int,
+        positions: npt.NDArray[np.int64],
+        mask: npt.NDArray[np.float32],
+    ) -> Logits:
         new = len(token_ids)
         kv_cache.reserve(new)
         num_keys = kv_cache.num_tokens + new
@@ -107,6 +135,8 @@ class Int8Model:
             "hidden": self._embed(token_ids),
             "last_key": np.array([num_keys - 1], np.int32),
             "num_keys": np.array(num_keys, np.int32),
+            "positions": positions[np.newaxis],
+            "mask": mask,
             "first_wanted": np.array([new - logits.shape[1]], np.int64),
         }
         for name, array in arrays.items():

@@ -28,7 +28,8 @@ def build_graph(config: NativeConfig, weights: WeightFiles) -> tuple[bytes, dict
     """The model as a protobuf without its weights, and the weights by name, to be handed over beside it.
 
     Inputs: ``hidden`` (1, T, C) float32; ``last_key`` (1,) int32, the index of the last token; ``num_keys`` ()
-    int32; ``first_wanted`` (1,) int64, the first of the T tokens whose logits are wanted; for each layer
+    int32; ``positions`` (1, T) int64; ``mask`` (1, 1, T, num_keys) float32, added to the attention's scores;
+    ``first_wanted`` (1,) int64, the first of the T tokens whose logits are wanted; for each layer
     ``past_keys.L`` and ``past_values.L`` (1, H, capacity, D). Outputs: ``logits`` (1, N, V), and ``keys.L`` and
     ``values.L``, which must be bound to the same memory as the past ones.
     """
@@ -47,6 +48,8 @@ class _GraphBuilder:
             helper.make_tensor_value_info("hidden", TensorProto.FLOAT, [1, "tokens", config.hidden_size]),
             helper.make_tensor_value_info("last_key", TensorProto.INT32, [1]),
             helper.make_tensor_value_info("num_keys", TensorProto.INT32, []),
+            helper.make_tensor_value_info("positions", TensorProto.INT64, [1, "tokens"]),
+            helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, "tokens", "keys"]),
             helper.make_tensor_value_info("first_wanted", TensorProto.INT64, [1]),
         ]
         self._outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, "wanted", "vocabulary"])]
@@ -81,7 +84,7 @@ class _GraphBuilder:
         self._nodes.append(
             helper.make_node(
                 "GroupQueryAttention",
-                [qkv, "", "", *pasts, "last_key", "num_keys", "rotary_cos", "rotary_sin"],
+                [qkv, "", "", *pasts, "last_key", "num_keys", "rotary_cos", "rotary_sin", "positions", "mask"],
                 [attended, *presents],
                 domain=_MICROSOFT,
                 num_heads=config.num_heads,

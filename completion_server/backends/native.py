@@ -11,16 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
 from completion_server.backends.native_config import NativeConfig
 from completion_server.backends.static_kv_cache import StaticKVCache, as_logits
+from completion_server.backends.step_graphs import LARGEST_STEP, StepGraphs
 from completion_server.errors import ModelError
 from completion_server.model import KVCache, Logits
 
 TensorSource = Callable[[str], torch.Tensor]
 """Weight by its name in the checkpoint; raises KeyError for a name that is not there."""
+
+_Append = Callable[[int, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""(layer, new keys, new values) -> all keys, all values to attend to."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class NativeModel:
         self._norm = load("model.norm.weight")
         self._head = self._embedding if config.has_tied_embeddings else load("lm_head.weight")
         self._cos, self._sin = _rope_tables(config, dtype, device)
+        self.step_graphs = StepGraphs(self.static_step, device) if device.type == "cuda" else None
+        """None: every pass is run as it is written."""
 
     @property
     def vocab_size(self) -> int:
@@ -80,21 +88,90 @@ class NativeModel:
             raise ModelError("a KV cache of another backend was given to this model")
         past, new = kv_cache.num_tokens, len(token_ids)
         kv_cache.check_room(new)
-        hidden = self._embedding[torch.tensor(token_ids, device=self._device)]  # (T, C)
-        cos, sin = self._cos[past : past + new], self._sin[past : past + new]  # (T, 1, D)
+        if num_logits and new <= LARGEST_STEP and self.step_graphs is not None:
+            logits = self.step_graphs.run(token_ids, kv_cache)
+            if logits is not None:
+                kv_cache.advance(new)
+                return as_logits(logits[-num_logits:])
+        positions = torch.arange(past, past + new, device=self._device)
         mask = self._attention_mask(past, new) if new > 1 else None
-        for index, layer in enumerate(self._layers):
-            hidden = self._block(hidden, index, layer, kv_cache, cos, sin, mask)
-        kv_cache.advance(new)
+        hidden = self._run_blocks(token_ids, positions, mask, kv_cache)
         if num_logits == 0:
             return as_logits(torch.empty(0, self.vocab_size))
-        last = F.rms_norm(hidden[-num_logits:], (hidden.shape[1],), self._norm, self._config.norm_eps)
-        return as_logits(F.linear(last, self._head))  # (num_logits, V)
+        return as_logits(self._head_logits(hidden[-num_logits:]))  # (num_logits, V)
+
+    @torch.inference_mode()
+    def forward_branches(
+        self,
+        token_ids: Sequence[int],
+        kv_cache: KVCache,
+        positions: Sequence[int],
+        visible: npt.NDArray[np.bool_],
+    ) -> Logits:
+        if not isinstance(kv_cache, StaticKVCache):
+            raise ModelError("a KV cache of another backend was given to this model")
+        new, num_branched = visible.shape
+        kv_cache.check_room(new)
+        is_seen = torch.ones(new, kv_cache.num_tokens + new, dtype=torch.bool)
+        is_seen[:, -num_branched:] = torch.from_numpy(visible)
+        mask = torch.zeros(is_seen.shape, dtype=self._embedding.dtype).masked_fill(~is_seen, float("-inf"))
+        mask = self._for_each_head(mask.to(self._device))
+        hidden = self._run_blocks(token_ids, torch.tensor(positions, device=self._device), mask, kv_cache)
+        return as_logits(self._head_logits(hidden))
+
+    def _run_blocks(
+        self,
+        token_ids: Sequence[int],
+        positions: torch.Tensor,
+        mask: torch.Tensor | None,
+        kv_cache: StaticKVCache,
+    ) -> torch.Tensor:
+        """Hidden states (T, C) of ``token_ids`` at ``positions`` (T,), which ``kv_cache`` holds afterwards."""
+        hidden = self._embedding[torch.tensor(token_ids, device=self._device)]  # (T, C)
+        cos, sin = self._cos[positions], self._sin[positions]  # (T, 1, D)
+        for index, layer in enumerate(self._layers):
+            hidden = self._block(hidden, index, layer, kv_cache.append, cos, sin, mask)
+        kv_cache.advance(len(token_ids))
+        return hidden
+
+    @torch.inference_mode()
+    def static_step(
+        self, token_ids: torch.Tensor, positions: torch.Tensor, kv_cache: StaticKVCache
+    ) -> torch.Tensor:
+        """The same pass with fixed shapes: ``token_ids`` (T,) at ``positions`` (T,) of memory that is there.
+
+        Returns logits (T, V). Attention goes over the whole memory, with a mask: nothing in here depends on how
+        many tokens the cache holds, so it can be recorded once and run again.
+        """
+        hidden = self._embedding[token_ids]
+        cos, sin = self._cos[positions], self._sin[positions]
+        mask = self._static_mask(positions, kv_cache.capacity)
+
+        def append(index: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return kv_cache.write_at(index, positions, keys, values)
+
+        for index, layer in enumerate(self._layers):
+            hidden = self._block(hidden, index, layer, append, cos, sin, mask)
+        return self._head_logits(hidden)
+
+    def _head_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        normed = F.rms_norm(hidden, (hidden.shape[1],), self._norm, self._config.norm_eps)
+        return F.linear(normed, self._head)
+
+    def _static_mask(self, positions: torch.Tensor, capacity: int) -> torch.Tensor:
+        """Additive (G*T, capacity)."""
+        columns = torch.arange(capacity, device=self._device)
+        mask = torch.zeros(len(positions), capacity, dtype=self._embedding.dtype, device=self._device)
+        return self._for_each_head(mask.masked_fill(columns[None, :] > positions[:, None], float("-inf")))
 
     def _attention_mask(self, past: int, new: int) -> torch.Tensor:
         """Additive (G*T, past + T), G query heads per key: a new token sees everything up to itself."""
         shape = (new, past + new)
         mask = torch.full(shape, float("-inf"), dtype=self._embedding.dtype, device=self._device).triu(past + 1)
+        return self._for_each_head(mask)
+
+    def _for_each_head(self, mask: torch.Tensor) -> torch.Tensor:
+        """(T, keys) -> (G*T, keys) for the heads that share keys."""
         return mask.repeat(self._config.num_heads // self._config.num_kv_heads, 1)
 
     def _block(  # noqa: PLR0913 - one decoder block; a parameter object would be built per layer and token
@@ -102,7 +179,7 @@ class NativeModel:
         hidden: torch.Tensor,
         index: int,
         layer: _Layer,
-        kv_cache: StaticKVCache,
+        append: _Append,
         cos: torch.Tensor,
         sin: torch.Tensor,
         mask: torch.Tensor | None,
@@ -113,7 +190,7 @@ class NativeModel:
         qkv = F.linear(normed, layer.qkv, layer.qkv_bias).view(new, -1, config.head_dim)  # (T, Hq+2Hkv, D)
         rotated = _rotate(qkv[:, :num_rotated], cos, sin).transpose(0, 1).unsqueeze(0)  # (1, Hq+Hkv, T, D)
         values = qkv[:, num_rotated:].transpose(0, 1).unsqueeze(0)  # (1, Hkv, T, D)
-        keys, values = kv_cache.append(index, rotated[:, config.num_heads :], values)
+        keys, values = append(index, rotated[:, config.num_heads :], values)
         # The heads that share keys become rows of one query: a third of the time of enable_gqa at one token.
         queries = rotated[:, : config.num_heads].reshape(1, config.num_kv_heads, -1, config.head_dim)
         attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)  # (1, Hkv, G*T, D)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from completion_server.bootstrap import build_service, cache_dir_of
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import ShowProgress, make_console, make_table, print_json, shown_progress
-from completion_server.config import ModelSettings
+from completion_server.config import ModelSettings, Settings
+from completion_server.context.collect import ContextCollector
+from completion_server.evaluation.cross_file_holes import fill_cross_file_holes, make_cross_file_tasks
 from completion_server.evaluation.fim_execution import LineTask, line_tasks, pass_lines, read_problems
 from completion_server.evaluation.fim_infill import Task, fill_holes, make_tasks
 from completion_server.evaluation.fim_score import FilledHole, score, wilson_interval
@@ -36,6 +40,8 @@ class EvaluationTask:
     """Also fill each line of small functions and run their tests."""
     measures_likelihood: bool = False
     """Also measure how surprised the model is by the middles and by plain text (native families only)."""
+    num_cross_file: int = 0
+    """Also fill so many holes that need a name of another file, without and with snippets of other files."""
 
 
 def run(
@@ -54,8 +60,11 @@ def run(
     with shown_progress(make_console(stderr=True)) as progress:
         for each in options:
             settings = each.resolve().settings
-            service = build_service(settings, progress)
+            collector = ContextCollector(runs_in_background=False)
+            service = build_service(settings, progress, context=collector)
             rows += _scores(settings.model.name, service, tasks, progress)
+            if task.num_cross_file:
+                rows += _cross_file_scores(settings, service, collector, task, files, progress)
             if lines:
                 passed.append(_passed_lines(settings.model.name, service, lines, progress))
             if task.measures_likelihood:
@@ -90,6 +99,31 @@ def _scores(
     }
     facts = {"model": name, "fim_format": service.status().get("fim_format")}
     return [{**facts, "kind": kind, **asdict(score(holes))} for kind, holes in groups.items()]
+
+
+def _cross_file_scores(
+    settings: Settings,
+    service: CompletionService,
+    collector: ContextCollector,
+    task: EvaluationTask,
+    files: Sequence[SourceFile],
+    progress: ShowProgress,
+) -> list[dict[str, Any]]:
+    """The same holes without and with snippets; a row for each."""
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        holes = make_cross_file_tasks(files, Path(directory).resolve(), task.num_cross_file, task.seed)
+        for mode in ("off", "on") if holes else ():
+            context = replace(settings.context, cross_file=mode)
+            service.apply_settings(replace(settings, context=context))
+            filled = []
+            for hole in fill_cross_file_holes(service, collector, holes):
+                filled.append(hole)
+                progress(f"{settings.model.name}: context {mode}", len(filled) / len(holes))
+            facts = {"model": settings.model.name, "fim_format": service.status().get("fim_format")}
+            rows.append({**facts, "kind": f"cross-file, context {mode}", **asdict(score(filled))})
+    service.apply_settings(settings)
+    return rows
 
 
 def _likelihood(model: ModelSettings, tasks: Sequence[Task], files: Sequence[SourceFile]) -> dict[str, Any]:

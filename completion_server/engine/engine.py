@@ -5,44 +5,26 @@ Lives on one thread. Sees token ids and the text they spell; knows nothing of do
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
 
 from completion_server.config import Settings
+from completion_server.engine.branches import decode_branches
 from completion_server.engine.decode import ChunkSizer, Draft, Limits, decode, prefill
 from completion_server.engine.healing import HealedStart, choose_start, healing_or_none
 from completion_server.engine.lookup import Lookup, LookupGauge
 from completion_server.engine.prefix_cache import CachedSequence, PrefixCache
 from completion_server.engine.sampling import SampledToken, Sampler, best_tokens, scored
-from completion_server.engine.stopping import StopAt, StopRule, find_stop
+from completion_server.engine.stopping import StopRule
+from completion_server.engine.writing import Detokenizer, Generation, Writing
 from completion_server.errors import ModelError
 from completion_server.model import CausalLM, Prompt, SamplingParams
 from completion_server.request import CancellationToken, Deadline, FinishReason
 
 _MIB = 1024 * 1024
-
-
-class Detokenizer(Protocol):
-    """Token ids to text as they come; never half a character."""
-
-    @property
-    def text(self) -> str: ...
-
-    def add_token(self, token_id: int) -> object: ...
-
-
-@dataclass(frozen=True)
-class Generation:
-    """Raw engine output for one alternative."""
-
-    text: str
-    token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    finish_reason: FinishReason
-    stop_rule: str = ""
 
 
 @dataclass
@@ -112,6 +94,10 @@ class Engine:
     def prefix_cache(self) -> PrefixCache:
         return self._prefix_cache
 
+    def describe(self, facts: Mapping[str, object]) -> None:
+        """Add ``facts`` for users to those that ``status`` tells."""
+        self._facts.update(facts)
+
     def apply_settings(self, settings: Settings) -> None:
         self._prefix_cache.resize(settings.cache.prefix_cache_mb * _MIB)
         self._sizer.target_ms = settings.latency.prefill_chunk_ms
@@ -177,15 +163,10 @@ class Engine:
             if filled.logits is None:
                 return GenerationResult((), filled.stopped_by or FinishReason.DEADLINE, stats)
             start = choose_start(filled.logits, healing)
-            start_length = prompt.num_prompt_tokens + start.step.num_path_tokens
+            sequence.truncate(prompt.num_prompt_tokens + start.step.num_path_tokens)
             run = _Run(self, prompt, sampling, stop_rules, limits, stats)
-            generations: list[Generation] = []
-            for first in run.first_tokens(start, num_alternatives):
-                if generations and limits.exceeded() is not None:
-                    break
-                sequence.truncate(start_length)
-                generations.append(run.alternative(sequence, start, first))
-                stats.longest_pass_ms = round(sequence.longest_pass_ms, 2)
+            generations = run.generations(sequence, start, num_alternatives)
+            stats.longest_pass_ms = round(sequence.longest_pass_ms, 2)
         reason = generations[0].finish_reason if generations else FinishReason.STOP
         return GenerationResult(tuple(generations), reason, stats)
 
@@ -243,6 +224,23 @@ class _Run:
         self._limits = limits
         self._stats = stats
 
+    def generations(self, sequence: CachedSequence, start: HealedStart, num_alternatives: int) -> list[Generation]:
+        """At least one unless no token is wanted; ``sequence`` ends where ``start`` is.
+
+        Sampled ones are written one after the other, as are those of a model that cannot keep branches apart.
+        """
+        firsts = self.first_tokens(start, num_alternatives)
+        if len(firsts) > 1 and self._sampling.temperature == 0 and sequence.can_branch:
+            return self.branches(sequence, start, firsts)
+        start_length = sequence.num_tokens
+        generations: list[Generation] = []
+        for first in firsts:
+            if generations and self._limits.exceeded() is not None:
+                break
+            sequence.truncate(start_length)
+            generations.append(self.alternative(sequence, start, first))
+        return generations
+
     def first_tokens(self, start: HealedStart, num_alternatives: int) -> list[SampledToken]:
         """First tokens to branch on: the sampler's choice, then the most probable others."""
         if self._sampling.max_new_tokens == 0:
@@ -256,35 +254,43 @@ class _Run:
         return [first] + [scored(start.logits, token_id) for token_id in chosen[1:num_alternatives]]
 
     def alternative(self, sequence: CachedSequence, start: HealedStart, first: SampledToken) -> Generation:
-        detokenizer = self._engine.new_detokenizer(start.step.remaining)
-        token_ids: list[int] = []
-        logprobs: list[float] = []
-        stop: StopAt | None = None
-        reason = FinishReason.LENGTH
+        """One generation by itself, with drafts."""
+        writing = self._new_writing(start, self._stop_rules)
         draft = Draft(self._draft_after(start))
         lookup = self._engine.new_lookup(self._prompt, start.step.num_path_tokens)
         for token in decode(sequence, first, self._sampler, self._sampling.max_new_tokens, draft, lookup):
             self._stats.num_generated_tokens += 1
-            if token.token_id in self._prompt.stop_token_ids:
-                reason = FinishReason.STOP
-                stop = StopAt("stop_token", len(detokenizer.text))
-                break
-            token_ids.append(token.token_id)
-            logprobs.append(token.logprob)
-            detokenizer.add_token(token.token_id)
-            stop = find_stop(self._stop_rules, detokenizer.text)
-            if stop is not None:
-                reason = FinishReason.STOP
+            if writing.add(token):
                 break
             # Checked after the token is safe and before the next forward pass begins.
             if (limit := self._limits.exceeded()) is not None:
-                reason = limit
+                writing.reason = limit
                 break
         self._stats.num_decode_passes += draft.num_passes
         self._stats.num_draft_tokens += draft.num_proposed
         self._stats.num_accepted_tokens += draft.num_accepted
-        text = detokenizer.text if stop is None else detokenizer.text[: stop.num_kept_chars]
-        return Generation(text, tuple(token_ids), tuple(logprobs), reason, "" if stop is None else stop.rule)
+        return writing.finish()
+
+    def branches(
+        self, sequence: CachedSequence, start: HealedStart, firsts: Sequence[SampledToken]
+    ) -> list[Generation]:
+        """All of ``firsts`` at once."""
+        # Rules remember what they have read: each branch has its own.
+        writings = [self._new_writing(start, copy.deepcopy(self._stop_rules)) for _ in firsts]
+        num_passes, num_tokens = decode_branches(
+            sequence,
+            list(zip(writings, firsts, strict=True)),
+            self._sampler,
+            self._sampling.max_new_tokens,
+            self._limits,
+        )
+        self._stats.num_decode_passes += num_passes
+        self._stats.num_generated_tokens += num_tokens
+        return [writing.finish() for writing in writings]
+
+    def _new_writing(self, start: HealedStart, stop_rules: Sequence[StopRule]) -> Writing:
+        detokenizer = self._engine.new_detokenizer(start.step.remaining)
+        return Writing(detokenizer, stop_rules, self._prompt.stop_token_ids, len(start.step.remaining))
 
     def _draft_after(self, start: HealedStart) -> tuple[int, ...]:
         """The guess from ``start`` on; nothing when it spells the healing path in another way."""

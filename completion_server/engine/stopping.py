@@ -1,7 +1,8 @@
 """Where a generation ends, decided while it grows. Each rule sees the text so far and may cut it.
 
 A fresh set of rules belongs to one request. What they remember of a text, so that a token costs its own characters
-only, they forget when another text comes that does not go on from it (alternatives). They know text only.
+only, they forget when another text comes that does not go on from it. They know text only, and their fields are
+plain data: they are sent to an engine in another process.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from completion_server.lexicon import CLOSER_OF, NO_LEXICON, Lexicon, Scanner
+from completion_server.lexicon import CLOSER_OF, Lexicon, Scanner, lexicon_of
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _CLOSERS = frozenset(CLOSER_OF.values())
@@ -74,6 +75,7 @@ class _Incremental:
         self.scanner.extend(text)
 
 
+@dataclass
 class Dedent:
     """Block mode: stop before a line that is indented less than the block.
 
@@ -83,13 +85,14 @@ class Dedent:
     the cursor lacks it; a line that starts with it is kept, and is the last.
     """
 
-    name = "dedent"
+    indent_width: int
+    tab_width: int = 4
+    closer: str = ""
+    language_id: str = ""
+    name: str = "dedent"
 
-    def __init__(
-        self, indent_width: int, tab_width: int = 4, closer: str = "", lexicon: Lexicon = NO_LEXICON
-    ) -> None:
-        self._indent_width, self._tab_width, self._closer = indent_width, tab_width, closer
-        self._state = _Incremental(lexicon)
+    def __post_init__(self) -> None:
+        self._state = _Incremental(lexicon_of(self.language_id))
 
     def find_cut(self, text: str) -> int | None:
         self._state.read(text)
@@ -105,35 +108,37 @@ class Dedent:
         return None
 
     def _is_less(self, indent: str) -> bool:
-        return len(indent.expandtabs(self._tab_width)) < self._indent_width
+        return len(indent.expandtabs(self.tab_width)) < self.indent_width
 
     def _end_of_block(self, text: str, line_end: re.Match[str], code: str) -> int | None:
-        if self._closer and self._closer.startswith(code):
+        if self.closer and self.closer.startswith(code):
             return None  # it may yet become the closer
-        if self._closer and code.startswith(self._closer):
+        if self.closer and code.startswith(self.closer):
             last = _LINE_END.search(text, line_end.end())
             return None if last is None else last.start()
         return len(text[: line_end.start()].rstrip())
 
 
+@dataclass
 class ForeignCloser:
     """Stop before a bracket that the text did not open and that stands after the cursor already.
 
     ``closer``: the first thing after the cursor, if that is a closing bracket.
     """
 
-    name = "foreign_closer"
+    closer: str
+    language_id: str = ""
+    name: str = "foreign_closer"
 
-    def __init__(self, closer: str, lexicon: Lexicon = NO_LEXICON) -> None:
-        self._closer = closer
-        self._state = _Incremental(lexicon)
+    def __post_init__(self) -> None:
+        self._state = _Incremental(lexicon_of(self.language_id))
 
     def find_cut(self, text: str) -> int | None:
-        if self._closer not in _CLOSERS:
+        if self.closer not in _CLOSERS:
             return None
         self._state.read(text)
         for offset in self._state.scanner.unmatched:
-            if text[offset] == self._closer:
+            if text[offset] == self.closer:
                 kept = text[:offset].rstrip()
                 return len(kept) if "\n" in text[len(kept) : offset] else offset
         return None
@@ -235,3 +240,14 @@ class Repetition:
         end = start + next(size for size in lengths if unit[:size] * (len(unit) // size) == unit)
         line_end = text.rfind("\n", start, end)
         return end if line_end <= 0 else line_end
+
+
+@dataclass(frozen=True)
+class TextReached:
+    """One of ``texts`` was written; it is left out, as the ``stop`` of other servers' protocols wants it."""
+
+    texts: tuple[str, ...]
+    name: str = "text_reached"
+
+    def find_cut(self, text: str) -> int | None:
+        return min((at for wanted in self.texts if wanted and (at := text.find(wanted)) >= 0), default=None)

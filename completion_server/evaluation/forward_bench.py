@@ -1,5 +1,7 @@
 """Forward passes alone, in turns with llama.cpp on the same weights: prefill, decode, and the floor of memory.
 
+On CUDA also with and without recorded passes (``backends.step_graphs``).
+
 One decode step reads every weight once, so ``bytes read / read bandwidth`` is what it takes at least.
 """
 
@@ -9,8 +11,9 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +47,7 @@ async def compare_forward(
     loaded: LoadedModel, local: LocalModel, num_repeats: int, seed: int
 ) -> dict[str, ForwardFigures]:
     """Both sides in turns on the same random prompts, each prompt once and cold."""
-    ours, peer = ForwardFigures(), ForwardFigures()
+    ours, plain, peer = ForwardFigures(), ForwardFigures(), ForwardFigures()
     rng = random.Random(seed)
     arguments = [str(ensure_gguf(local.directory, local.work)), str(loaded.num_threads), str(_CONTEXT)]
     async with started_child(LLAMA_CHILD, arguments) as child:
@@ -56,7 +59,25 @@ async def compare_forward(
             peer.prefill_tokens_per_s.append(timings["prompt_per_second"])
             peer.decode_ms.append(timings["predicted_per_token_ms"])
             _run_ours(loaded, token_ids, ours)
-    return {"ours": ours, "llama.cpp": peer}
+            with nothing_recorded(loaded.model) as is_other:
+                if is_other:
+                    _run_ours(loaded, token_ids, plain)
+    sides = {"ours": ours, "llama.cpp": peer}
+    return {**sides, "ours, nothing recorded": plain} if plain.decode_ms else sides
+
+
+@contextmanager
+def nothing_recorded(model: Any) -> Iterator[bool]:
+    """Whether ``model`` records passes; for as long as the block lasts it does not."""
+    recorder = getattr(model, "step_graphs", None)
+    if recorder is None:
+        yield False
+        return
+    model.step_graphs = None
+    try:
+        yield True
+    finally:
+        model.step_graphs = recorder
 
 
 def read_bandwidth(num_threads: int) -> float:

@@ -78,12 +78,6 @@ def workspace_path(params: types.InitializeParams) -> Path | None:
     return Path(path) if path else None
 
 
-def root_uri(params: types.InitializeParams) -> str | None:
-    """The root folder's URI, if the client names one."""
-    folders = params.workspace_folders or ()
-    return folders[0].uri if folders else params.root_uri
-
-
 def _take_over(base: Any, source: Any, options: Mapping[str, Any]) -> Any:
     """``base`` with the values of ``source`` for every setting that ``options`` names."""
     changes: dict[str, Any] = {}

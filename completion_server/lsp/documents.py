@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Sequence
 
 from lsprotocol import types
 
-from completion_server.document import Document, LineBuffer, PositionEncoding
-from completion_server.request import WorkspaceView
+from completion_server.document import Document, LineBuffer, Position, PositionEncoding
+from completion_server.request import RecentEdit, WorkspaceView
 
 log = logging.getLogger(__name__)
 
 MAX_OTHER_DOCUMENTS = 8
+_MAX_RECENT_EDITS = 16
+_SAME_EDIT_LINES = 8
 
 
 class OpenDocument:
@@ -29,14 +32,20 @@ class OpenDocument:
         self.version = version
         self._buffer = LineBuffer(text)
         self._snapshot: Document | None = None
+        self.last_asked_at: Position | None = None
+        """Where a completion was last asked for: the best guess at the cursor that LSP allows."""
 
     def apply(
         self,
         changes: Sequence[types.TextDocumentContentChangeEvent],
         version: int,
         encoding: PositionEncoding,
-    ) -> None:
-        """Apply ``changes`` in order; each is in terms of the text that the one before it left."""
+    ) -> int | None:
+        """Apply ``changes`` in order; each is in terms of the text that the one before it left.
+
+        Returns the line of the last one, None where the whole text was replaced.
+        """
+        last_line = None
         self._snapshot = None
         self.version = version
         for change in changes:
@@ -47,8 +56,11 @@ class OpenDocument:
                     self._buffer.position_from_client(end.line, end.character, encoding),
                     change.text,
                 )
+                last_line = start.line
             else:
                 self._buffer = LineBuffer(change.text)
+                last_line = None
+        return last_line
 
     def snapshot(self) -> Document:
         """The text at this version; made once per version."""
@@ -76,6 +88,7 @@ class DocumentStore:
         self.encoding = encoding
         self._documents: dict[str, OpenDocument] = {}
         self._complained_about: set[str] = set()
+        self._recent_edits: deque[RecentEdit] = deque(maxlen=_MAX_RECENT_EDITS)
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -101,7 +114,9 @@ class DocumentStore:
             return False
         if version <= document.version:
             self._complain(uri, f"version {version} came after version {document.version}")
-        document.apply(changes, version, self.encoding)
+        line = document.apply(changes, version, self.encoding)
+        if line is not None:
+            self._remember_edit(RecentEdit(uri, line))
         self._touch(uri)
         return True
 
@@ -122,6 +137,21 @@ class DocumentStore:
         self._touch(uri)
         return document.snapshot()
 
+    def peek(self, uri: str) -> Document | None:
+        """The document's text now, or None when it is not open; does not count as use."""
+        document = self._documents.get(uri)
+        return None if document is None else document.snapshot()
+
+    def note_asked(self, uri: str, position: Position) -> None:
+        """A completion was asked for at ``position``."""
+        if (document := self._documents.get(uri)) is not None:
+            document.last_asked_at = position
+
+    def last_asked_at(self, uri: str) -> Position | None:
+        """Where that was last, in an open document."""
+        document = self._documents.get(uri)
+        return None if document is None else document.last_asked_at
+
     def view(self, uri: str, root_uri: str | None = None) -> WorkspaceView:
         """The most recently used documents apart from ``uri``, at most MAX_OTHER_DOCUMENTS."""
         others: list[Document] = []
@@ -130,11 +160,20 @@ class DocumentStore:
                 break
             if document.uri != uri:
                 others.append(document.snapshot())
-        return WorkspaceView(tuple(others), root_uri)
+        known = {document.uri for document in others}
+        edits = tuple(edit for edit in self._recent_edits if edit.uri in known)
+        return WorkspaceView(tuple(others), root_uri, edits)
 
     def describe(self) -> list[dict[str, object]]:
         """All open documents, least recently used first, for comparison with the client's buffers."""
         return [document.describe() for document in self._documents.values()]
+
+    def _remember_edit(self, edit: RecentEdit) -> None:
+        """Latest first. Going on where the last edit was makes no second one."""
+        last = self._recent_edits[0] if self._recent_edits else None
+        if last is not None and last.uri == edit.uri and abs(last.line - edit.line) <= _SAME_EDIT_LINES:
+            self._recent_edits.popleft()
+        self._recent_edits.appendleft(edit)
 
     def _touch(self, uri: str) -> None:
         self._documents[uri] = self._documents.pop(uri)

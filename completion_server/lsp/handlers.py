@@ -17,7 +17,7 @@ from lsprotocol import types
 from completion_server.config import EDITOR_SECTION
 from completion_server.document import Document
 from completion_server.lsp.commands import COMMAND_NAMES, execute_command
-from completion_server.lsp.configuration import root_uri, section_of, workspace_path
+from completion_server.lsp.configuration import section_of, workspace_path
 from completion_server.lsp.convert import (
     completion_to_lsp,
     position_encoding,
@@ -26,7 +26,20 @@ from completion_server.lsp.convert import (
     trigger_from_lsp,
 )
 from completion_server.lsp.job import Job
-from completion_server.request import CancellationToken, CompletionRequest, Deadline, FinishReason, TriggerKind
+from completion_server.lsp.workspace import (
+    did_change_watched_files,
+    did_change_workspace_folders,
+    did_save,
+    register_for_file_changes,
+)
+from completion_server.request import (
+    CancellationToken,
+    Completion,
+    CompletionRequest,
+    Deadline,
+    FinishReason,
+    TriggerKind,
+)
 
 if TYPE_CHECKING:
     from completion_server.lsp.server import CompletionLanguageServer
@@ -49,7 +62,12 @@ def register_handlers(server: CompletionLanguageServer) -> None:
         types.TEXT_DOCUMENT_DID_OPEN: did_open,
         types.TEXT_DOCUMENT_DID_CHANGE: did_change,
         types.TEXT_DOCUMENT_DID_CLOSE: did_close,
+        types.TEXT_DOCUMENT_DID_SAVE: did_save,
+        types.WORKSPACE_DID_CHANGE_WATCHED_FILES: did_change_watched_files,
+        types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_workspace_folders,
         types.TEXT_DOCUMENT_INLINE_COMPLETION: inline_completion,
+        "textDocument/didShowCompletion": did_show_completion,
+        "textDocument/didPartiallyAcceptCompletion": did_partially_accept_completion,
     }
     for method, handler in handlers.items():
         server.protocol.register(method, partial(handler, server))
@@ -59,7 +77,7 @@ def initialize(server: CompletionLanguageServer, params: types.InitializeParams)
     """Answered before anything heavy is imported; the model is loaded after ``initialized``."""
     server.protocol.client_capabilities = params.capabilities
     server.documents.encoding = position_encoding(params.capabilities)
-    server.root_uri = root_uri(params)
+    server.folders.start(params)
     server.configuration.workspace = workspace_path(params)
     options = params.initialization_options
     section = section_of(options)
@@ -69,7 +87,10 @@ def initialize(server: CompletionLanguageServer, params: types.InitializeParams)
     capabilities = types.ServerCapabilities(
         position_encoding=types.PositionEncodingKind(server.documents.encoding.value),
         text_document_sync=types.TextDocumentSyncOptions(
-            open_close=True, change=types.TextDocumentSyncKind.Incremental
+            open_close=True, change=types.TextDocumentSyncKind.Incremental, save=True
+        ),
+        workspace=types.WorkspaceOptions(
+            workspace_folders=types.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
         inline_completion_provider=types.InlineCompletionOptions(),
         execute_command_provider=types.ExecuteCommandOptions(commands=list(COMMAND_NAMES)),
@@ -82,6 +103,7 @@ async def initialized(server: CompletionLanguageServer, _params: types.Initializ
     """Ask for the settings, then load the model; a client that does not answer gets the defaults meanwhile."""
     pull = asyncio.ensure_future(_pull_configuration(server))
     server.spawn(_register_for_configuration_changes(server))
+    server.spawn(register_for_file_changes(server))
     server.protocol.prepare_decoding()
     await asyncio.wait({pull}, timeout=_CONFIGURATION_WAIT_SECONDS)
     if pull.done():
@@ -134,6 +156,7 @@ def did_open(server: CompletionLanguageServer, params: types.DidOpenTextDocument
 def did_change(server: CompletionLanguageServer, params: types.DidChangeTextDocumentParams) -> None:
     """Apply edits. A request for the text before them is of no use any more, whether or not it is cancelled."""
     document = params.text_document
+    server.feedback.see_change(document.uri, params.content_changes)
     is_known = server.documents.change(document.uri, document.version, params.content_changes)
     if is_known and params.content_changes:
         server.worker.withdraw_document(document.uri, "the text has changed")
@@ -143,6 +166,32 @@ def did_close(server: CompletionLanguageServer, params: types.DidCloseTextDocume
     """The document is the disk's again, and so unknown here."""
     server.worker.withdraw_document(params.text_document.uri, "the document was closed")
     server.documents.close(params.text_document.uri)
+    server.feedback.close_document(params.text_document.uri)
+    server.worker.note_file_changes([params.text_document.uri])
+
+
+def did_show_completion(server: CompletionLanguageServer, params: object) -> None:
+    """An item is on the screen. ``params`` is ``{"item": ...}``, the item as it was sent."""
+    key, _number = _suggestion_of(params)
+    server.feedback.confirm(key)
+
+
+def did_partially_accept_completion(server: CompletionLanguageServer, params: object) -> None:
+    """The first ``acceptedLength`` characters of an item were taken over."""
+    key, number = _suggestion_of(params)
+    num_chars = params.get("acceptedLength") if isinstance(params, dict) else None
+    if isinstance(num_chars, int):
+        server.feedback.accept(key, number, num_chars)
+
+
+def _suggestion_of(params: object) -> tuple[object, object]:
+    """Key and number in the command of ``params``' item; None where there is no such thing."""
+    value: Any = params
+    try:
+        key, number = value["item"]["command"]["arguments"]
+    except (KeyError, TypeError, ValueError):
+        return None, None
+    return key, number
 
 
 def inline_completion(
@@ -161,6 +210,7 @@ def inline_completion(
     except Exception:
         log.exception("a request could not be read")
         return types.InlineCompletionList(items=[])
+    server.documents.note_asked(uri, request.position)
     job = server.worker.submit(request)
     loop = asyncio.get_running_loop()
     expiry = loop.call_later(max(0.0, request.deadline.remaining_ms) / 1000, server.worker.expire, job)
@@ -175,7 +225,12 @@ async def _answer(server: CompletionLanguageServer, job: Job) -> types.InlineCom
     try:
         completion = await asyncio.wrap_future(job.future)
         reply = completion_to_lsp(
-            completion, request.document, server.documents.encoding, request.selected, request.max_items
+            completion,
+            request.document,
+            server.documents.encoding,
+            request.selected,
+            request.max_items,
+            _offer(server, request, completion),
         )
         server.remember_trace(job.uri, _trace(job, completion.trace, completion.finish_reason.value, reply))
     except Exception:
@@ -184,6 +239,17 @@ async def _answer(server: CompletionLanguageServer, job: Job) -> types.InlineCom
     if completion.finish_reason not in (FinishReason.CANCELLED, FinishReason.SKIPPED):
         server.last_latency_ms = (time.monotonic() - request.arrived_at) * 1000
     return reply
+
+
+def _offer(
+    server: CompletionLanguageServer, request: CompletionRequest, completion: Completion
+) -> Callable[[int], types.Command] | None:
+    """Tell the log what is about to be shown; the items' commands."""
+    if not server.settings.log.acceptance:
+        return None
+    latency_ms = (time.monotonic() - request.arrived_at) * 1000
+    key = server.feedback.offer(request, completion, server.settings.model.name, latency_ms)
+    return None if key is None else partial(server.feedback.command_for, key)
 
 
 def _on_answered(
@@ -253,7 +319,7 @@ def _make_request(
         deadline=Deadline.after_ms(timeout_ms, since=arrived_at),
         cancellation=CancellationToken(),
         selected=selected_from_lsp(document, params.context, encoding),
-        workspace=server.documents.view(document.uri, server.root_uri),
+        workspace=server.documents.view(document.uri, server.folders.root_of(document.uri)),
         max_items=settings.generation.invoked_max_items if is_invoked else 1,
         arrived_at=arrived_at,
         request_id=str(server.num_requests),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Protocol
 
@@ -36,11 +36,19 @@ class Service(Protocol):
 
     def prefill(self, request: CompletionRequest) -> None: ...
 
+    def prefill_place(self, request: CompletionRequest) -> None: ...
+
     def apply_settings(self, settings: Settings) -> None: ...
 
     def clear_caches(self) -> None: ...
 
     def status(self) -> dict[str, object]: ...
+
+    def note_file_changes(self, uris: Sequence[str]) -> None:
+        """From any thread."""
+        ...
+
+    def close(self) -> None: ...
 
 
 ReportProgress = Callable[[str, "float | None"], None]
@@ -61,6 +69,11 @@ class IdleWork:
 def reading(request: CompletionRequest) -> IdleWork:
     """Read ``request``'s document before anybody asks for a place in it."""
     return IdleWork(lambda service: service.prefill(request), request.cancellation)
+
+
+def returning(request: CompletionRequest) -> IdleWork:
+    """Read the prompt for ``request``'s place, which somebody is going to return to."""
+    return IdleWork(lambda service: service.prefill_place(request), request.cancellation)
 
 
 def following(request: CompletionRequest, completion: Completion) -> IdleWork | None:

@@ -12,14 +12,23 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from enum import Enum
 from functools import partial
 
 from completion_server.config import Settings
-from completion_server.errors import CompletionServerError
-from completion_server.lsp.job import BuildService, IdleWork, Job, ReportProgress, Service, following, reading
+from completion_server.errors import CompletionServerError, SharedEngineError
+from completion_server.lsp.job import (
+    BuildService,
+    IdleWork,
+    Job,
+    ReportProgress,
+    Service,
+    following,
+    reading,
+    returning,
+)
 from completion_server.request import Completion, CompletionRequest, FinishReason
 
 log = logging.getLogger(__name__)
@@ -87,7 +96,7 @@ class CompletionWorker:
                 self.apply_settings(settings)
                 return
             self._wanted = settings
-            self._set_state(WorkerState.LOADING, f"loading {settings.model.name}")
+            self._set_state(WorkerState.LOADING, f"loading {settings.source_name}")
         self._thread.start()
 
     def apply_settings(self, settings: Settings) -> None:
@@ -95,7 +104,7 @@ class CompletionWorker:
         with self._condition:
             self._wanted = settings
             if self._state is WorkerState.ERROR or self._is_other_model(settings):
-                self._set_state(WorkerState.LOADING, f"loading {settings.model.name}")
+                self._set_state(WorkerState.LOADING, f"loading {settings.source_name}")
                 self._withdraw_all("the model is changed")
             self._condition.notify_all()
 
@@ -130,6 +139,15 @@ class CompletionWorker:
             self._log_once("looking up a known answer failed", error)
             return None
 
+    def note_file_changes(self, uris: Sequence[str]) -> None:
+        """Tell the service at once; before it is loaded it knows of no files, and reads them as they are then."""
+        service = self._service
+        try:
+            if service is not None:
+                service.note_file_changes(uris)
+        except Exception as error:  # noqa: BLE001 - logged
+            self._log_once("changed files were not noted", error)
+
     def withdraw(self, job: Job, reason: str) -> None:
         """Give up one job: it does not start any more, or ends after the forward pass that runs now."""
         with self._condition:
@@ -156,6 +174,14 @@ class CompletionWorker:
             if self._state is WorkerState.READY and self._running is None and not self._pending:
                 self._stop_idle_work()
                 self._idle_work = reading(request)
+                self._condition.notify_all()
+
+    def prepare_place(self, request: CompletionRequest) -> None:
+        """Read the prompt for a place that is known, as long as nothing at all is to be done."""
+        with self._condition:
+            is_idle = self._state is WorkerState.READY and self._running is None and not self._pending
+            if is_idle and self._idle_work is None and self._running_idle_work is None:
+                self._idle_work = returning(request)
                 self._condition.notify_all()
 
     def expire(self, job: Job) -> None:
@@ -212,7 +238,8 @@ class CompletionWorker:
         self._on_state()
 
     def _is_other_model(self, settings: Settings) -> bool:
-        return self._applied is not None and self._applied.model != settings.model
+        applied = self._applied
+        return applied is not None and (applied.model, applied.remote) != (settings.model, settings.remote)
 
     def _forget_pending(self, job: Job) -> bool:
         if self._pending.get(job.uri) is not job:
@@ -284,7 +311,10 @@ class CompletionWorker:
     def _load(self) -> None:
         with self._condition:
             settings = self._wanted
-            self._service = None  # before the new one is built: two models may not fit into memory
+            former, self._service = self._service, None  # before the new one: two models may not fit into memory
+        if former is not None:
+            self._close(former)
+            del former
         service: Service | None = None
         message = "ready"
         try:
@@ -301,6 +331,12 @@ class CompletionWorker:
             if self._is_other_model(self._wanted):
                 return  # changed meanwhile: the state still says loading, so the next task loads again
             self._set_state(WorkerState.ERROR if service is None else WorkerState.READY, message)
+
+    def _close(self, service: Service) -> None:
+        try:
+            service.close()
+        except Exception as error:  # noqa: BLE001 - logged
+            self._log_once("a service could not be closed", error)
 
     def _apply(self, service: Service) -> None:
         with self._condition:
@@ -329,7 +365,8 @@ class CompletionWorker:
             completion = service.complete(request)
         except BaseException as error:  # noqa: BLE001 - logged; the thread must live on
             self._log_once("a request failed", error)
-            completion = Completion.empty(FinishReason.ERROR, {"reason": type(error).__name__})
+            reason = str(error) if isinstance(error, SharedEngineError) else type(error).__name__
+            completion = Completion.empty(FinishReason.ERROR, {"reason": reason})
         with self._condition:
             self._running = None
             self._refresh_status(service)
@@ -360,7 +397,10 @@ class CompletionWorker:
             log.debug("%s again: %s", what, key[0])
             return
         self._seen_errors.add(key)
-        log.error("%s", what, exc_info=error)
+        if isinstance(error, SharedEngineError):
+            log.error("%s: %s", what, error)
+        else:
+            log.error("%s", what, exc_info=error)
 
 
 def _settle(future: Future[bool], value: bool) -> None:

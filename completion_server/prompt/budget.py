@@ -1,7 +1,7 @@
 """Windows on the document that fit the token budget and keep still while the user types.
 
 The start of the prefix window moves in blocks of lines, the end of the suffix window too, so that the head of the
-prompt stays the same, token for token, over many key presses.
+prompt stays the same, token for token, over many key presses. Values that look like secrets are blotted out.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from completion_server.document import Document, Position
+from completion_server.secrets_filter import redact
 
 _CHARS_PER_TOKEN = 4  # an upper guess for code; the exact count decides afterwards
 _SUFFIX_BLOCK_LINES = 16
@@ -31,14 +32,14 @@ def prefix_window(document: Document, position: Position, max_tokens: int, encod
     block = max(max_tokens // 16, 4)
     first = _anchored_line(document, position, max_tokens * _CHARS_PER_TOKEN, block)
     while first < position.line or position.column <= max_tokens * _CHARS_PER_TOKEN:
-        text = document.text_before(position, first)
+        text = redact(document.text_before(position, first))
         token_ids = encode(text)
         if len(token_ids) <= max_tokens:
             return Window(text, token_ids, first == 0)
         if first == position.line:
             break
         first = min(first + block, position.line)
-    return _end_of_long_line(document.line_prefix(position), max_tokens, encode)
+    return _end_of_long_line(redact(document.line_prefix(position)), max_tokens, encode)
 
 
 def suffix_window(document: Document, position: Position, max_tokens: int, encode: Encode) -> Window:
@@ -56,7 +57,7 @@ def suffix_window(document: Document, position: Position, max_tokens: int, encod
     anchored = end - -num_lines_after % _SUFFIX_BLOCK_LINES
     if not is_at_edge and anchored > position.line:
         end = anchored
-    text = document.text_after(position, end)[:max_chars]
+    text = redact(document.text_after(position, end))[:max_chars]
     token_ids = encode(text)
     return Window(text, token_ids[:max_tokens], is_at_edge and len(token_ids) <= max_tokens)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 from completion_server.config import Settings
 from completion_server.document import Document, Position
 from completion_server.errors import ModelError
@@ -20,11 +22,14 @@ from completion_server.prompt.fim import (
     layout,
 )
 from completion_server.prompt.healing import heal_prefix
+from completion_server.prompt.snippets import SnippetIds, lay_out_snippets, shows_files
+from completion_server.snippet import CrossFileContext
 from completion_server.tokenizer import Tokenizer
 
 _NUM_SENTINELS = 8  # generous: start, three sentinels, separators
 _MIN_PREFIX_TOKENS = 16
 _LOOKUP_TOKENS = 256
+_MAX_SNIPPET_SETS = 64
 _DOCUMENT_STARTS = ("<|endoftext|>", "<|end_of_text|>", "<s>")
 
 
@@ -52,6 +57,7 @@ class PromptBuilder:
         self._format = detection.format
         self._order = choose_order(detection.format, prompt_order)
         self._fim_tokens = fim_token_ids(detection.format, tokenizer)
+        self._snippet_ids: LRUCache[tuple[CrossFileContext, str, int], SnippetIds] = LRUCache(_MAX_SNIPPET_SETS)
         self._stop_token_ids = self._fim_tokens.stop_token_ids | tokenizer.special_token_ids
         self.warnings = (detection.warning,) if detection.warning else ()
 
@@ -72,12 +78,26 @@ class PromptBuilder:
         """Build the vocabulary's look-up tables, so that the first request does not."""
         self._tokenizer.tokens_extending(b" ")
 
+    def shows_snippets(self, settings: Settings) -> bool:
+        """Whether prompts show snippets of other files: as set, or by default where the model was trained so."""
+        context = settings.context
+        if context.max_snippet_tokens == 0 or context.cross_file == "off":
+            return False
+        return context.cross_file == "on" or shows_files(self._format, self._fim_tokens)
+
     def build(
-        self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
+        self,
+        document: Document,
+        position: Position,
+        settings: Settings,
+        max_new_tokens: int,
+        draft: str = "",
+        context: CrossFileContext | None = None,
     ) -> Prompt:
         """The prompt for ``position``, leaving room for ``max_new_tokens``. ModelError when nothing fits.
 
-        ``draft`` is a guess at the text that follows, from an earlier suggestion.
+        ``draft`` is a guess at the text that follows, from an earlier suggestion. ``context`` are snippets of
+        other files, which get a quarter of the prompt at most.
         """
         encode = self._tokenizer.encode
         room = self._max_context - max_new_tokens - _NUM_SENTINELS
@@ -87,6 +107,11 @@ class PromptBuilder:
                 f"{max_new_tokens} new tokens leave no room for a prompt in a context of {self._max_context}:"
                 " lower generation.automaticMaxTokens or invokedMaxTokens"
             )
+        snippet_budget = min(settings.context.max_snippet_tokens, budget // 4) if context else 0
+        snippets = self._snippets(context, document.language_id, snippet_budget)
+        if snippets.before:
+            # The budget and not what is used: see the suffix's below.
+            budget -= snippet_budget
         has_suffix = bool(self._format.orders)
         suffix_budget = min(settings.context.max_suffix_tokens, budget // 2) if has_suffix else 0
         # A model that cannot be shown what follows the cursor may still write it.
@@ -95,7 +120,8 @@ class PromptBuilder:
         prefix = prefix_window(document, position, budget - suffix_budget, encode)
         healed = heal_prefix(prefix.text, prefix.token_ids, self._tokenizer)
         shown_suffix = suffix.token_ids if has_suffix else ()
-        fim = layout(self._format, self._order, healed.token_ids, shown_suffix, self._fim_tokens)
+        prefix_ids = [*snippets.prefix_head, *healed.token_ids]
+        fim = layout(self._format, self._order, prefix_ids, shown_suffix, self._fim_tokens, snippets.before)
         token_ids = fim.token_ids
         if not token_ids or (prefix.is_at_edge and not self._format.orders and not self._fim_tokens.start):
             token_ids = (self._document_start(), *token_ids)
@@ -107,7 +133,20 @@ class PromptBuilder:
             lookup_token_ids=() if has_suffix else tuple(suffix.token_ids),
             num_prefix_tokens=len(healed.token_ids),
             num_suffix_tokens=len(shown_suffix),
+            snippet_sizes=snippets.sizes,
         )
+
+    def _snippets(self, context: CrossFileContext | None, language_id: str, max_tokens: int) -> SnippetIds:
+        """Remembered: they are the same for many requests."""
+        if context is None or not context.snippets or max_tokens <= 0:
+            return SnippetIds()
+        key = context, language_id, max_tokens
+        known = self._snippet_ids.get(key)
+        if known is None:
+            encode = self._tokenizer.encode
+            known = lay_out_snippets(self._format, self._fim_tokens, context, language_id, encode, max_tokens)
+            self._snippet_ids[key] = known
+        return known
 
     def _document_start(self) -> int:
         """The token that stood between documents in training, as far as it can be told."""

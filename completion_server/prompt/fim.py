@@ -82,6 +82,8 @@ class FimTokens:
     stop_token_ids: frozenset[int] = frozenset()
     file_separator: int | None = None
     repo: int | None = None
+    snippet: int | None = None
+    """Precedes each file of a prompt with several."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ def fim_token_ids(fim_format: FimFormat, tokenizer: FimTokenizer) -> FimTokens:
         stop_token_ids=frozenset(token_id for token_id in stops if token_id is not None),
         file_separator=file_separator,
         repo=repo,
+        snippet=_first_id(fim_format.snippet_tokens, tokenizer),
     )
 
 

@@ -54,6 +54,13 @@ class FimFormat:
     """Precedes a path in prompts with several files; the first that the tokenizer has."""
     repo_tokens: tuple[str, ...] = ()
     """Precedes the name of the repository; the first that the tokenizer has."""
+    snippet_tokens: tuple[str, ...] = ()
+    """Of ``file_separator_tokens`` those that the models have seen between files of one prompt."""
+    has_path_in_prefix: bool = False
+    """In a prompt with several files the document's own path is the first line of its prefix; else it stands
+    before the first sentinel."""
+    has_snippets: bool = False
+    """Whether snippets of other files are shown unless the settings say otherwise: where training had them so."""
 
     @property
     def sentinel_tokens(self) -> tuple[str, ...]:
@@ -170,6 +177,8 @@ QWEN_CODER = FimFormat(
     aliases=("qwen", "qwen2.5-coder", "qwen3-coder"),
     file_separator_tokens=("<|file_sep|>",),
     repo_tokens=("<|repo_name|>",),
+    snippet_tokens=("<|file_sep|>",),  # Qwen2.5-Coder report, arXiv 2409.12186, repo-level fill-in-the-middle
+    has_snippets=True,
 )
 
 MELLUM = FimFormat(
@@ -189,6 +198,8 @@ MELLUM = FimFormat(
     model_types=("llama",),
     file_separator_tokens=("<filename>",),
     repo_tokens=("<reponame>",),
+    snippet_tokens=("<filename>",),  # model card, "fill-in-the-middle with additional files"
+    has_snippets=True,
 )
 
 STARCODER = FimFormat(
@@ -209,6 +220,9 @@ STARCODER = FimFormat(
     aliases=("starcoder", "bigcode", "granite-code", "granite"),
     file_separator_tokens=("<file_sep>", "<filename>"),
     repo_tokens=("<repo_name>", "<reponame>"),
+    snippet_tokens=("<file_sep>",),  # StarCoder2's; the first StarCoder saw one file at a time
+    has_path_in_prefix=True,
+    has_snippets=True,
 )
 
 SANTACODER = FimFormat(

@@ -43,10 +43,10 @@ class HealedPrefix:
 
 def heal_prefix(prefix: str, token_ids: list[int], tokenizer: HealingTokenizer) -> HealedPrefix:
     """Back up from the end of ``prefix`` (whose tokens are ``token_ids``) to a safe token boundary."""
-    run = _LAST_RUN.search(prefix[-_MAX_RUN_CHARS:])
-    if run is None or not token_ids:
+    run = last_run(prefix)
+    if not run or not token_ids:
         return HealedPrefix(token_ids, b"", None)
-    run_bytes = len(run.group().encode("utf-8", "surrogatepass"))
+    run_bytes = len(run.encode("utf-8", "surrogatepass"))
     num_kept, removed = _back_up(token_ids, run_bytes, tokenizer)
     path = _spell(removed, token_ids[num_kept:], tokenizer)
     # A long run of rare text is not going to be one token: its head stays in the prompt.
@@ -57,6 +57,12 @@ def heal_prefix(prefix: str, token_ids: list[int], tokenizer: HealingTokenizer) 
     if plan is None:
         return HealedPrefix(token_ids, b"", None)
     return HealedPrefix(token_ids[:num_kept] + head, removed, plan)
+
+
+def last_run(prefix: str) -> str:
+    """What stands at the end of ``prefix`` and could become one token with the text to come."""
+    run = _LAST_RUN.search(prefix[-_MAX_RUN_CHARS:])
+    return "" if run is None else run.group()
 
 
 def _num_bytes(token_ids: list[int], tokenizer: HealingTokenizer) -> int:

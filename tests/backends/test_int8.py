@@ -147,6 +147,28 @@ def test_a_truncated_cache_continues_as_if_the_rest_had_never_been_seen(saved: d
     np.testing.assert_array_equal(model.forward(TOKENS[30:40], cut, 5), expected)
 
 
+def test_branches_in_one_cache_equal_sequences_of_their_own(saved: dict[str, Path]) -> None:
+    model = load(saved["llama"])
+    together = model.new_kv_cache()
+    model.forward(TOKENS[:50], together, 1)
+    owners = np.zeros(0, int)
+    written: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for step, growing in enumerate([(0, 1, 2), (0, 1, 2), (0, 2)]):
+        new = [TOKENS[60 + 10 * step + branch] for branch in growing]
+        owners = np.append(owners, growing)
+        visible = owners[np.newaxis, :] == np.array(growing)[:, np.newaxis]
+        logits = model.forward_branches(new, together, [50 + step] * len(new), visible)
+        for branch, token, row in zip(growing, new, logits, strict=True):
+            written[branch].append(token)
+            alone = model.forward(TOKENS[:50] + written[branch], model.new_kv_cache(), 1)
+            assert distance(row[np.newaxis], alone) < 0.01
+    together.truncate(50)
+    fresh = model.new_kv_cache()
+    model.forward(TOKENS[:50], fresh, 1)
+    expected = model.forward(TOKENS[50:60], fresh, 1)
+    np.testing.assert_array_equal(model.forward(TOKENS[50:60], together, 1), expected)
+
+
 def test_keys_and_values_survive_growing(saved: dict[str, Path]) -> None:
     """255, 256 and 257 tokens are on both sides of the first capacity."""
     model = load(saved["llama"])

@@ -110,3 +110,25 @@ def test_native_refuses_what_it_would_compute_wrongly(change: dict[str, object])
     assert not is_native({**config, **change})
     with pytest.raises(UnsupportedModelError):
         NativeConfig.from_dict({**config, **change})
+
+
+@pytest.mark.parametrize("shape", ["native:llama", "native:qwen2"])
+def test_branches_in_one_cache_equal_sequences_of_their_own(shape: str) -> None:
+    model = make_model(shape)
+    together = model.new_kv_cache()
+    model.forward(TOKENS[:50], together, 1)
+    owners = np.zeros(0, int)
+    written: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for step, growing in enumerate([(0, 1, 2), (0, 1, 2), (0, 2), (2,)]):
+        new = [TOKENS[60 + 10 * step + branch] for branch in growing]
+        owners = np.append(owners, growing)
+        logits = model.forward_branches(
+            new, together, [50 + step] * len(new), owners[np.newaxis, :] == np.array(growing)[:, np.newaxis]
+        )
+        for branch, token, row in zip(growing, new, logits, strict=True):
+            written[branch].append(token)
+            alone = model.forward(TOKENS[:50] + written[branch], model.new_kv_cache(), 1)
+            np.testing.assert_allclose(row, alone[0], atol=1e-9, rtol=1e-9)
+    together.truncate(50)
+    expected = model.forward(TOKENS[:60], model.new_kv_cache(), 1)
+    np.testing.assert_allclose(model.forward(TOKENS[50:60], together, 1), expected, atol=1e-9, rtol=1e-9)

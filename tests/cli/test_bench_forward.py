@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from completion_server.cli.app import app
-from completion_server.evaluation.forward_bench import read_bandwidth
+from completion_server.evaluation.forward_bench import nothing_recorded, read_bandwidth
 
 
 def test_memory_is_read_at_some_speed() -> None:
@@ -26,3 +26,16 @@ def test_both_sides_are_measured_on_the_same_weights() -> None:
     assert set(line["sides"]) == {"ours", "llama.cpp"}
     assert line["decode_ms_ratio"]["median"] > 0
     assert line["decode_over_floor"] > 0
+
+
+def test_what_a_gpu_records_is_switched_off_for_the_other_side_only() -> None:
+    class Model:
+        step_graphs: object | None = "recorder"
+
+    model = Model()
+    with nothing_recorded(model) as is_other:
+        assert is_other
+        assert model.step_graphs is None
+    assert model.step_graphs == "recorder"
+    with nothing_recorded(object()) as is_other:
+        assert not is_other

@@ -16,6 +16,7 @@ from completion_server.config import (
     environment_variable_names,
     limit_thread_spinning,
     load_settings,
+    remote_api_key,
     settings_as_dict,
     settings_schema,
 )
@@ -236,3 +237,37 @@ def test_thread_spinning_is_limited_unless_the_user_says_how(own: dict[str, str]
     environ = dict(own)
     limit_thread_spinning(environ)
     assert environ == own
+
+
+@pytest.mark.parametrize("line", ['url = "http://evil"', 'dialect = "ollama"', 'tokenizer = "x"', "nonsense = 1"])
+def test_a_workspace_cannot_say_where_text_is_sent(tmp_path: Path, line: str) -> None:
+    loaded = load_settings(write(tmp_path, f"[remote]\n{line}\n[generation]\nseed = 1\n"), None, {})
+    assert loaded.settings.remote == Settings().remote
+    assert loaded.settings.generation.seed == 1
+    (warning,) = loaded.warnings
+    assert "remote" in warning
+    assert "evil" not in warning
+
+
+def test_a_workspace_cannot_say_it_in_other_ways(tmp_path: Path) -> None:
+    for text in ('remote.url = "http://evil"', 'remote = {url = "http://evil"}', 'remote = "http://evil"'):
+        assert load_settings(write(tmp_path, text + "\n"), None, {}).settings == Settings()
+
+
+def test_the_editor_and_the_environment_name_the_model_server(tmp_path: Path) -> None:
+    write(tmp_path, '[remote]\nurl = "http://evil"\n')
+    loaded = load_settings(tmp_path, {"remote": {"url": "http://mine", "fimFormat": "qwen"}}, {})
+    assert (loaded.settings.remote.url, loaded.settings.remote.fim_format) == ("http://mine", "qwen")
+    loaded = load_settings(tmp_path, None, {"COMPLETION_SERVER_REMOTE_URL": "http://mine"})
+    assert loaded.settings.remote.url == "http://mine"
+    assert loaded.settings.source_name == "the model server"
+
+
+def test_the_key_is_no_setting() -> None:
+    environ = {"COMPLETION_SERVER_REMOTE_API_KEY": " secret "}
+    assert remote_api_key(environ) == "secret"
+    assert remote_api_key({"COMPLETION_SERVER_REMOTE_API_KEY": "  "}) is None
+    loaded = load_settings(None, {"remote": {"apiKey": "secret"}}, environ)
+    assert "secret" not in str(settings_as_dict(loaded.settings))
+    assert "secret" not in str(loaded.warnings)
+    assert "COMPLETION_SERVER_REMOTE_API_KEY" not in environment_variable_names()

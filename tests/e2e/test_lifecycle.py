@@ -165,8 +165,8 @@ def test_initialize_without_params_is_answered(raw: RawClient) -> None:
 def test_capabilities_are_advertised(raw: RawClient) -> None:
     capabilities = raw.initialize()["capabilities"]
     assert capabilities["inlineCompletionProvider"] == {}
-    assert capabilities["textDocumentSync"] == {"openClose": True, "change": 2}
+    assert capabilities["textDocumentSync"] == {"openClose": True, "change": 2, "save": True}
     assert capabilities["positionEncoding"] == "utf-16"
     commands = capabilities["executeCommandProvider"]["commands"]
-    names = ("status", "pause", "resume", "explain", "clearCaches")
+    names = ("status", "pause", "resume", "explain", "clearCaches", "accepted")
     assert commands == [f"completionServer.{name}" for name in names]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,15 +110,81 @@ def test_a_failing_forward_pass_leaves_the_cache_usable(shape: str) -> None:
     assert generate(engine, make_prompt(CODE)).generations[0].token_ids == fresh.generations[0].token_ids
 
 
-@pytest.mark.parametrize("shape", ["native:llama", "gpt2"])
+@pytest.mark.parametrize("shape", ["native:llama", "native:qwen2", "gpt2"])
 def test_alternatives_equal_decoding_each_alone(shape: str) -> None:
     prompt = make_prompt(CODE, is_healed=False)
     together = generate(make_engine(shape), prompt, num_alternatives=3).generations
     assert len({generation.token_ids[0] for generation in together}) == 3
-    for generation in together:
+    for number, generation in enumerate(together):
         first = generation.token_ids[0]
-        rest = greedy_reference(shared_model(shape), [*prompt.token_ids, first], 11)
-        assert list(generation.token_ids) == [first, *rest]
+        expected = [first, *greedy_reference(shared_model(shape), [*prompt.token_ids, first], 11)]
+        # Those that go on for long when the first one has ended are cut short.
+        assert list(generation.token_ids) == expected[: len(generation.token_ids)]
+        assert number or len(generation.token_ids) == len(expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.text("abcdefgh (=\n", min_size=1, max_size=30), st.integers(1, 5), st.integers(1, 14))
+def test_alternatives_written_at_once_equal_those_written_in_turn(text: str, number: int, length: int) -> None:
+    prompt, sampling = make_prompt(CODE + text), SamplingParams(max_new_tokens=length)
+    at_once = make_engine()
+    in_turn = make_engine(model=CountingModel(shared_model("native:llama")))  # it passes no branches on
+    rules = [NoMoreThan("e"), NoMoreThan("a")]
+    for engine in (at_once, in_turn):
+        generate(engine, make_prompt(CODE))  # something is cached
+    actual = generate(at_once, prompt, sampling, rules, number)
+    expected = generate(in_turn, prompt, sampling, rules, number)
+    num_first = len(actual.generations[0].token_ids)
+    for one, other in zip(actual.generations, expected.generations, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs[: len(one.logprobs)], abs=1e-6)
+        if len(one.token_ids) < len(other.token_ids):  # the first was done long before
+            assert one.token_ids == other.token_ids[: len(one.token_ids)]
+            assert one.finish_reason is FinishReason.LENGTH
+            assert len(one.token_ids) >= num_first + num_first // 4 + 2
+            continue
+        assert (one.text, one.token_ids, one.stop_rule) == (other.text, other.token_ids, other.stop_rule)
+        assert one.finish_reason is other.finish_reason
+    assert actual.generations[0] == replace(expected.generations[0], logprobs=actual.generations[0].logprobs)
+    assert actual.stats.num_decode_passes <= length
+    # What the branches left behind does no harm.
+    after, fresh = (generate(engine, make_prompt(CODE + text + "x")) for engine in (at_once, make_engine()))
+    assert after.generations[0].token_ids == fresh.generations[0].token_ids
+
+
+@dataclass(frozen=True)
+class NoMoreThan:
+    """Stops after the second ``character``."""
+
+    character: str
+    name: str = "no_more"
+
+    def find_cut(self, text: str) -> int | None:
+        first = text.find(self.character)
+        second = text.find(self.character, first + 1)
+        return None if first < 0 or second < 0 else second
+
+
+def test_a_cancel_ends_all_alternatives_after_one_pass() -> None:
+    token, counting = CancellationToken(), CountingModel(shared_model("native:llama"))
+    engine = make_engine(model=BranchCounting(counting, token))
+    prompt, sampling = make_prompt(CODE, is_healed=False), SamplingParams(max_new_tokens=30)
+    result = engine.generate(prompt, sampling, [], Deadline.never(), token, num_alternatives=3)
+    assert result.finish_reason is FinishReason.CANCELLED
+    assert [len(generation.token_ids) for generation in result.generations] == [2, 2, 2]
+
+
+class BranchCounting:
+    """Passes everything on; cancels in the first pass over branches."""
+
+    def __init__(self, model: CountingModel, token: CancellationToken) -> None:
+        self._model, self._token = model, token
+
+    def __getattr__(self, name: str):
+        return getattr(self._model, name)
+
+    def forward_branches(self, *arguments):
+        self._token.cancel()
+        return shared_model("native:llama").forward_branches(*arguments)
 
 
 def test_typing_prefills_only_what_is_new() -> None:

@@ -18,7 +18,6 @@ from completion_server.engine.stopping import (
     SuffixReached,
     find_stop,
 )
-from completion_server.lexicon import lexicon_of
 
 
 def kept(rule: StopRule, text: str) -> str | None:
@@ -114,9 +113,6 @@ def test_no_stop_rule_is_a_string_of_ordinary_code() -> None:
         assert find_stop(rules, code) is None
 
 
-PYTHON, JAVASCRIPT = lexicon_of("python"), lexicon_of("javascript")
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -127,7 +123,7 @@ PYTHON, JAVASCRIPT = lexicon_of("python"), lexicon_of("javascript")
     ],
 )
 def test_a_closer_that_the_suffix_lacks_is_kept(text: str, expected: str | None) -> None:
-    assert kept(Dedent(1, closer="}", lexicon=JAVASCRIPT), text) == expected
+    assert kept(Dedent(1, closer="}", language_id="javascript"), text) == expected
 
 
 @pytest.mark.parametrize(
@@ -140,7 +136,7 @@ def test_a_closer_that_the_suffix_lacks_is_kept(text: str, expected: str | None)
     ],
 )
 def test_dedent_does_not_judge_lines_inside_brackets_and_strings(text: str, expected: str | None) -> None:
-    assert kept(Dedent(4, lexicon=PYTHON), text) == expected
+    assert kept(Dedent(4, language_id="python"), text) == expected
 
 
 @pytest.mark.parametrize(
@@ -155,7 +151,7 @@ def test_dedent_does_not_judge_lines_inside_brackets_and_strings(text: str, expe
     ],
 )
 def test_foreign_closer(closer: str, text: str, expected: str | None) -> None:
-    assert kept(ForeignCloser(closer, PYTHON), text) == expected
+    assert kept(ForeignCloser(closer, "python"), text) == expected
 
 
 @pytest.mark.parametrize(
@@ -176,7 +172,7 @@ def test_a_text_in_pieces_is_cut_as_the_whole(text: str, sizes: list[int]) -> No
     """What rules remember changes nothing: fed piece by piece, or with another text between, as anew."""
 
     def new() -> list[StopRule]:
-        return [Dedent(2, closer="}", lexicon=PYTHON), ForeignCloser(")", PYTHON), Repetition()]
+        return [Dedent(2, closer="}", language_id="python"), ForeignCloser(")", "python"), Repetition()]
 
     rules, end = new(), 0
     for size in sizes:

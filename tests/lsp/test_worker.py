@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
@@ -62,6 +62,10 @@ class SteppedService:
         self.events.put(("prefill", request.request_id))
         self._run(request)
 
+    def prefill_place(self, request: CompletionRequest) -> None:
+        self.events.put(("prefill place", request.request_id))
+        self._run(request)
+
     def _run(self, request: CompletionRequest) -> Completion:
         for _ in range(3):
             if request.cancellation.is_cancelled:
@@ -83,6 +87,14 @@ class SteppedService:
 
     def clear_caches(self) -> None:
         self.events.put(("clear", ""))
+
+    is_closed = False
+
+    def note_file_changes(self, uris: Sequence[str]) -> None:
+        self.events.put(("files", " ".join(uris)))
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def status(self) -> dict[str, object]:
         return {"passes": self.num_passes}

@@ -8,7 +8,8 @@ import pytest
 
 from completion_server.config import CacheSettings, GenerationSettings, Settings
 from completion_server.document import Document, Position
-from completion_server.engine.engine import Generation, GenerationResult, GenerationStats
+from completion_server.engine.engine import GenerationResult, GenerationStats
+from completion_server.engine.writing import Generation
 from completion_server.model import Prompt, SamplingParams
 from completion_server.request import (
     CancellationToken,
@@ -19,6 +20,7 @@ from completion_server.request import (
     TriggerKind,
 )
 from completion_server.service import CompletionService
+from completion_server.snippet import CrossFileContext
 from tests.support.marked import parse_marked
 
 
@@ -73,8 +75,17 @@ class PlainPrompts:
         self.drafts: list[str] = []
         self.budgets: list[tuple[int, int]] = []
 
+    def shows_snippets(self, settings: Settings) -> bool:
+        return False
+
     def build(
-        self, document: Document, position: Position, settings: Settings, max_new_tokens: int, draft: str = ""
+        self,
+        document: Document,
+        position: Position,
+        settings: Settings,
+        max_new_tokens: int,
+        draft: str = "",
+        context: CrossFileContext | None = None,
     ) -> Prompt:
         self.places.append((document, position))
         self.drafts.append(draft)
@@ -381,6 +392,14 @@ def test_an_opened_document_is_read_where_that_helps() -> None:
     prompts.starts_with_prefix = False  # the text after the cursor comes first
     service.prefill(make_request("x = 1\nˇ"))
     assert engine.num_prefills == 1
+
+
+def test_a_place_is_read_wherever_it_is() -> None:
+    engine = ScriptedEngine()
+    service, prompts = make_service(engine)
+    prompts.starts_with_prefix = False
+    service.prefill_place(make_request("x = 1\n" * 10_000 + "ˇ"))
+    assert (engine.num_prefills, engine.num_calls) == (1, 0)
 
 
 def test_status_is_the_engines() -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from completion_server.config import Settings
@@ -51,6 +52,8 @@ class FakeService:
             ),
             0,
         )
+        self._changed_files: list[str] = []
+        self._places: list[list[object]] = []
         self._busy = threading.Lock()
         self._main_thread = threading.get_ident()
 
@@ -83,6 +86,11 @@ class FakeService:
         with self._alone():
             self._counts["prefilled"] += 1
 
+    def prefill_place(self, request: CompletionRequest) -> None:
+        with self._alone():
+            line = request.document.lines[request.position.line]
+            self._places.append([line, request.position.column])
+
     def apply_settings(self, settings: Settings) -> None:
         with self._alone():
             self._counts["applied"] += 1
@@ -92,9 +100,17 @@ class FakeService:
         with self._alone():
             self._counts["cleared"] += 1
 
+    def note_file_changes(self, uris: Sequence[str]) -> None:
+        self._changed_files += uris
+
+    def close(self) -> None:
+        pass
+
     def status(self) -> dict[str, object]:
         return {
             **self._counts,
+            "changedFiles": self._changed_files,
+            "places": self._places,
             "loads": FakeService.num_loads,
             "name": self._settings.model.name,
             "temperature": self._settings.generation.temperature,

@@ -1,0 +1,321 @@
+"""Which other files a source file imports: read from its syntax tree, found among the paths of a workspace.
+
+Each language's own rules, as far as they can be followed without running its tools: Python's packages and relative
+imports, JavaScript's and TypeScript's relative paths (and ``@/`` for ``src``), Go's import paths by their last
+directories, Rust's ``crate``, ``super`` and ``mod``, Java's class paths, C's quoted and bracketed includes.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from completion_server.syntax import grammar_of, parser_for
+
+_MAX_IMPORTS = 200
+_SOURCE_ROOTS = ("", "src", "lib", "python", "include", "app")
+_SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mts", ".mjs", ".cjs", ".d.ts")
+_MAX_FILES_PER_IMPORT = 8
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import: the module as written, and the names taken from it; no names where it is imported as a whole."""
+
+    module: str
+    names: tuple[str, ...] = ()
+    is_all: bool = False
+    """Whether every name of the module is meant (``import *``, a Go package, a C header)."""
+
+
+class Paths(Protocol):
+    """The files of a workspace, by paths relative to it with forward slashes."""
+
+    def has_file(self, path: str) -> bool: ...
+
+    def files_in(self, directory: str) -> Collection[str]: ...
+
+    def files_named(self, name: str) -> Collection[str]:
+        """Paths of all files with this last part."""
+        ...
+
+    def directories_named(self, name: str) -> Collection[str]:
+        """Paths of all directories (with files in them) with this last part."""
+        ...
+
+
+def find_imports(text: str, language_id: str) -> tuple[Import, ...]:
+    """The imports in ``text``, in order; empty for languages whose imports are not known here."""
+    read = _READERS.get(grammar_of(language_id) or "")
+    parser = parser_for(language_id)
+    if read is None or parser is None:
+        return ()
+    found: dict[Import, None] = {}
+    for each in read(parser.parse(text.encode("utf-8", "replace")).root_node):
+        found[each] = None
+        if len(found) == _MAX_IMPORTS:
+            break
+    return tuple(found)
+
+
+def resolve_import(found: Import, importer: str, language_id: str, paths: Paths) -> list[str]:
+    """Files of the workspace that ``found`` may mean, ``importer`` being the path of the importing file."""
+    resolve = _RESOLVERS.get(grammar_of(language_id) or "")
+    if resolve is None:
+        return []
+    candidates = (posixpath.normpath(path) for path in resolve(found, importer, paths))
+    existing = dict.fromkeys(path for path in candidates if path != importer and paths.has_file(path))
+    return list(existing)[:_MAX_FILES_PER_IMPORT]
+
+
+# Reading
+
+
+def _python(root: Any) -> Iterator[Import]:
+    for node in _statements(root, {"import_statement", "import_from_statement"}):
+        names = [_plain(each) for each in node.children_by_field_name("name")]
+        module = node.child_by_field_name("module_name")
+        if module is None:
+            yield from (Import(name) for name in names)
+            continue
+        is_all = any(child.type == "wildcard_import" for child in node.children)
+        yield Import(_string(module), tuple(names), is_all)
+
+
+def _script(root: Any) -> Iterator[Import]:
+    for node in _statements(root, {"import_statement", "export_statement", "lexical_declaration"}):
+        source = node.child_by_field_name("source")
+        if source is None:
+            yield from _required(node)
+            continue
+        specifiers = list(_descendants(node, {"import_specifier", "export_specifier"}))
+        names = [_plain(each) for each in specifiers]
+        clause = next((each for each in node.named_children if each.type == "import_clause"), None)
+        first = clause.named_children[0] if clause is not None and clause.named_children else None
+        has_default = first is not None and first.type == "identifier"
+        if has_default:
+            names.append(_string(first))
+        yield Import(_unquoted(source), tuple(names), not specifiers and not has_default)
+
+
+def _required(node: Any) -> Iterator[Import]:
+    """``const x = require("./x")``."""
+    for call in _descendants(node, {"call_expression"}):
+        function, arguments = call.child_by_field_name("function"), call.child_by_field_name("arguments")
+        if function is not None and arguments is not None and _string(function) == "require":
+            yield from (Import(_unquoted(each), (), True) for each in arguments.named_children[:1])
+        return
+
+
+def _go(root: Any) -> Iterator[Import]:
+    for node in _descendants(root, {"import_spec"}, {"import_declaration", "import_spec_list"}):
+        path = node.child_by_field_name("path")
+        if path is not None:
+            yield Import(_unquoted(path), (), True)
+
+
+def _rust(root: Any) -> Iterator[Import]:
+    for node in _statements(root, {"use_declaration", "mod_item"}):
+        if node.type == "mod_item":
+            name = node.child_by_field_name("name")
+            if name is not None and node.child_by_field_name("body") is None:
+                yield Import(f"self::{_string(name)}", (), True)
+        elif (argument := node.child_by_field_name("argument")) is not None:
+            yield from _rust_use(argument, "")
+
+
+def _rust_use(node: Any, path: str) -> Iterator[Import]:
+    if node.type == "use_list":
+        for child in node.named_children:
+            yield from _rust_use(child, path)
+    elif node.type == "scoped_use_list":
+        head, inner = node.child_by_field_name("path"), node.child_by_field_name("list")
+        if inner is not None:
+            yield from _rust_use(inner, path if head is None else _joined(path, _string(head)))
+    elif node.type == "use_wildcard":
+        yield Import(_joined(path, _string(node).removesuffix("::*")), (), True)
+    else:
+        if node.type == "use_as_clause":
+            node = node.child_by_field_name("path") or node
+        whole = _joined(path, _string(node))
+        module, _, name = whole.rpartition("::")
+        yield Import(module, (name,))
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}::{name}" if path else name
+
+
+def _java(root: Any) -> Iterator[Import]:
+    for node in _statements(root, {"import_declaration"}):
+        name = next((each for each in node.named_children if each.type == "scoped_identifier"), None)
+        if name is not None:
+            yield Import(_string(name), (), any(each.type == "asterisk" for each in node.named_children))
+
+
+def _c(root: Any) -> Iterator[Import]:
+    wrappers = {"preproc_ifdef", "preproc_if", "preproc_else", "linkage_specification", "declaration_list"}
+    for node in _descendants(root, {"preproc_include"}, wrappers):
+        path = node.child_by_field_name("path")
+        if path is not None:
+            yield Import(_string(path).strip('"<>'), (), True)
+
+
+def _statements(root: Any, kinds: set[str]) -> Iterator[Any]:
+    """Of the top level, and inside of ``if TYPE_CHECKING:`` and ``try:``."""
+    yield from _descendants(root, kinds, {"if_statement", "try_statement", "block", "except_clause"})
+
+
+def _descendants(node: Any, kinds: set[str], through: set[str] | None = None) -> Iterator[Any]:
+    """Nodes of ``kinds`` below ``node``, looked for only inside of nodes ``through`` (None: everywhere)."""
+    for child in node.named_children:
+        if child.type in kinds:
+            yield child
+        elif through is None or child.type in through:
+            yield from _descendants(child, kinds, through)
+
+
+def _plain(node: Any) -> str:
+    """The name itself of ``name as alias``."""
+    return _string(node.child_by_field_name("name") or node)
+
+
+def _unquoted(node: Any) -> str:
+    return _string(node).strip("\"'`")
+
+
+def _string(node: Any) -> str:
+    return str(node.text.decode("utf-8", "replace"))
+
+
+# Resolving
+
+
+def _python_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
+    dotted = found.module.lstrip(".")
+    level = len(found.module) - len(dotted)
+    tail = dotted.replace(".", "/")
+    bases: Iterable[str]
+    if level:
+        base = posixpath.dirname(importer)
+        for _ in range(level - 1):
+            base = posixpath.dirname(base)
+        bases = (base,)
+    else:
+        bases = (*_ancestors(importer), *_SOURCE_ROOTS)
+    for base in bases:
+        stem = posixpath.join(base, tail) if tail else base
+        for name in found.names:  # ``from package import module``
+            yield from (posixpath.join(stem, f"{name}.py"), posixpath.join(stem, name, "__init__.py"))
+        yield from (f"{stem}.py", f"{stem}.pyi", posixpath.join(stem, "__init__.py"))
+
+
+def _script_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
+    if found.module.startswith("."):
+        bases = [posixpath.join(posixpath.dirname(importer), found.module)]
+    elif found.module.startswith(("@/", "~/")):
+        bases = [posixpath.join("src", found.module[2:]), found.module[2:]]
+    else:
+        bases = [posixpath.join(root, found.module) for root in ("", "src")]
+    for base in bases:
+        stem = posixpath.splitext(base)[0] if base.endswith((".js", ".mjs", ".jsx")) else base
+        yield base
+        yield from (stem + ending for ending in _SCRIPT_ENDINGS)
+        yield from (posixpath.join(base, "index" + ending) for ending in _SCRIPT_ENDINGS)
+
+
+def _go_files(found: Import, _importer: str, paths: Paths) -> Iterator[str]:
+    parts = found.module.split("/")
+    directories = paths.directories_named(parts[-1])
+    # The module's own name (go.mod) is not part of the path in the workspace: the longest common tail is meant.
+    tails = {"/".join(parts[start:]) for start in range(len(parts))}
+    matching = sorted((each for each in directories if each in tails), key=len, reverse=True)
+    for directory in matching[:1]:
+        yield from (path for path in sorted(paths.files_in(directory)) if _is_go_source(path))
+
+
+def _is_go_source(path: str) -> bool:
+    return path.endswith(".go") and not path.endswith("_test.go")
+
+
+def _rust_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
+    directory, name = posixpath.split(importer)
+    stem = name.removesuffix(".rs")
+    own = directory if stem in {"mod", "lib", "main"} else posixpath.join(directory, stem)
+    head, *rest = found.module.split("::")
+    if head == "crate":
+        bases = [each for each in _ancestors(importer) if posixpath.basename(each) == "src"] or [directory]
+    elif head == "super":
+        bases = [posixpath.dirname(own)]
+        while rest and rest[0] == "super":
+            bases, rest = [posixpath.dirname(bases[0])], rest[1:]
+    elif head == "self":
+        bases = [own]
+    else:
+        bases, rest = [own, directory], [head, *rest]
+    # ``use a::b::C``: b may be a module or a type in the module a.
+    for tail in ([*rest, *found.names[:1]], rest, rest[:-1]):
+        for base in bases:
+            stem = posixpath.join(base, *tail)
+            yield from (f"{stem}.rs", posixpath.join(stem, "mod.rs"))
+
+
+def _java_files(found: Import, _importer: str, paths: Paths) -> Iterator[str]:
+    parts = found.module.split(".")
+    if found.is_all:
+        tail = "/".join(parts)
+        for directory in sorted(paths.directories_named(parts[-1])):
+            if directory == tail or directory.endswith("/" + tail):
+                yield from sorted(paths.files_in(directory))
+    for end in (len(parts), len(parts) - 1):  # a static import names a member of the class
+        tail = "/".join(parts[:end]) + ".java"
+        named = paths.files_named(posixpath.basename(tail))
+        yield from sorted(path for path in named if path == tail or path.endswith("/" + tail))
+
+
+def _c_files(found: Import, importer: str, paths: Paths) -> Iterator[str]:
+    header = found.module
+    yield posixpath.join(posixpath.dirname(importer), header)
+    yield from (posixpath.join(root, header) for root in _SOURCE_ROOTS)
+    named = paths.files_named(posixpath.basename(header))
+    yield from sorted(path for path in named if path.endswith("/" + header))
+
+
+def _ancestors(path: str) -> list[str]:
+    """The directories above ``path``, nearest first, the workspace ("") last."""
+    found = []
+    while path:
+        path = posixpath.dirname(path)
+        found.append(path)
+    return found
+
+
+_Reader = Callable[[Any], Iterator[Import]]
+_Resolver = Callable[[Import, str, Paths], Iterator[str]]
+
+_READERS: dict[str, _Reader] = {
+    "python": _python,
+    "javascript": _script,
+    "typescript": _script,
+    "tsx": _script,
+    "go": _go,
+    "rust": _rust,
+    "java": _java,
+    "c": _c,
+    "cpp": _c,
+    "cuda": _c,
+}
+_RESOLVERS: dict[str, _Resolver] = {
+    "python": _python_files,
+    "javascript": _script_files,
+    "typescript": _script_files,
+    "tsx": _script_files,
+    "go": _go_files,
+    "rust": _rust_files,
+    "java": _java_files,
+    "c": _c_files,
+    "cpp": _c_files,
+    "cuda": _c_files,
+}

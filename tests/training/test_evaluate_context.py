@@ -1,0 +1,25 @@
+"""``evaluate --context``: the same holes without and with snippets, through a real model directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from completion_server.cli import evaluate_command
+from completion_server.cli.option import CommonOptions
+from completion_server.evaluation.held_out import SourceFile, split_path, write_files
+
+
+def test_both_rows_are_of_the_same_holes(tiny_model: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    files = [SourceFile("r", "p/util.py", "python", "def area(width, height):\n    return width * height\n")]
+    for number in range(3):
+        text = f"from p.util import area\n\n\ndef size_{number}(value):\n    total = area(value, {number}) + 1\n"
+        files.append(SourceFile("r", f"p/m{number}.py", "python", text))
+    write_files(split_path(corpus, "held-out"), files)
+    task = evaluate_command.EvaluationTask(corpus, num_per_kind=1, runs_tests=False, num_cross_file=2)
+    evaluate_command.run([CommonOptions(str(tiny_model))], task, out=tmp_path / "scores.json", as_json=True)
+    rows = json.loads((tmp_path / "scores.json").read_text())
+    found = {row["kind"]: row["num_holes"] for row in rows if row["kind"].startswith("cross-file")}
+    assert found == {"cross-file, context off": 2, "cross-file, context on": 2}
