@@ -13,30 +13,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
+from completion_server.candidates import make_candidates, stop_rules_for
 from completion_server.completion_cache import CompletionCache, Known
 from completion_server.config import Settings
 from completion_server.cpu_budget import CpuBudget
 from completion_server.cross_file import ContextSource, CrossFile, shown_snippets
 from completion_server.document import Document, Position
-from completion_server.engine.stopping import (
-    BlankLine,
-    Dedent,
-    ForeignCloser,
-    LineEnd,
-    MaxLines,
-    Repetition,
-    RestReached,
-    StopRule,
-    SuffixReached,
-)
+from completion_server.engine.stopping import StopRule
 from completion_server.evidence import Evidence
 from completion_server.gate.features import FEATURE_NAMES
 from completion_server.gate.gate import Gate, Verdict
 from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
-from completion_server.postprocess.pipeline import postprocess
-from completion_server.postprocess.place import Place
 from completion_server.request import (
     CancellationToken,
     Completion,
@@ -51,14 +40,11 @@ from completion_server.trigger import CompletionMode, Trigger, decide_trigger
 
 if TYPE_CHECKING:
     from completion_server.engine.engine import GenerationResult
-    from completion_server.engine.writing import Generation
 
-_MAX_BLOCK_LINES = 12
 _MAX_TOKENS_AHEAD = 64  # to feed for a place that the cursor may never reach
 _SHORT_PROMPT_TOKENS = 128
 _PREFILL_SHARE = 0.6  # of the time that is left
 _CHARS_PER_TOKEN = 3  # a low guess for code: what is below fits
-_CUT_SHORT = frozenset({FinishReason.DEADLINE, FinishReason.LENGTH})
 
 
 class TextEngine(Protocol):
@@ -187,7 +173,7 @@ class CompletionService:
                 prompt = self._prompts.build(document, position, short, num_new, draft)
         trace.note(num_suffix_tokens=prompt.num_suffix_tokens, snippets=shown_snippets(context, prompt))
         with trace.stage("decode"):
-            rules = _stop_rules(trigger, document, position)
+            rules = stop_rules_for(trigger, document, position)
             result = self._engine.generate(
                 prompt, sampling, rules, request.deadline, request.cancellation, request.max_items
             )
@@ -212,7 +198,7 @@ class CompletionService:
         """What is left of ``result`` for the user, remembered whether it is shown or not."""
         document, position = _with_selection(request)
         with trace.stage("postprocess"):
-            candidates = _process(result, document, position, trigger, trace)
+            candidates = make_candidates(result, document, position, trigger, trace)
         texts = tuple(candidates)
         evidence = next(iter(candidates.values()), Evidence())
         verdict = self._judge(Known(texts, evidence, False), document, position)
@@ -397,70 +383,6 @@ def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
     if selected is None:
         return request.document, request.position
     return request.document.with_replacement(selected.start, selected.end, selected.text)
-
-
-def _stop_rules(trigger: Trigger, document: Document, position: Position) -> list[StopRule]:
-    rest = document.line_suffix(position).strip()
-    following = document.lines[position.line + 1 : position.line + 20]
-    next_line = next((line for line in following if line.strip()), "")
-    # A closer on the next line is not the block's own where the block still lacks one.
-    follows = rest or ("" if trigger.block_closer else next_line.strip())
-    common: list[StopRule] = [ForeignCloser(follows[:1], document.language_id), RestReached(rest), Repetition()]
-    if trigger.mode is CompletionMode.LINE:
-        return [LineEnd(), *common]
-    return [
-        Dedent(trigger.block_indent, closer=trigger.block_closer, language_id=document.language_id),
-        BlankLine(),
-        MaxLines(_MAX_BLOCK_LINES),
-        SuffixReached(next_line),
-        *common,
-    ]
-
-
-def _process(
-    result: GenerationResult, document: Document, position: Position, trigger: Trigger, trace: RequestTrace
-) -> dict[str, Evidence]:
-    """Post-processed texts with their evidence, without doubles, the one the model is surest of first."""
-    texts: dict[str, Evidence] = {}
-    fired: list[str] = []
-    for generation in sorted(result.generations, key=_mean_logprob, reverse=True):
-        place = Place.of(
-            document,
-            position,
-            is_partial=_is_cut_short(generation),
-            is_single_line=trigger.mode is CompletionMode.LINE,
-        )
-        processed = postprocess(generation.text, place)
-        fired += processed.fired
-        if processed.text:
-            texts.setdefault(processed.text, _evidence(generation, processed.text, trigger))
-    first = result.generations[0] if result.generations else None
-    if first is not None and first.logprobs:
-        trace.note(stop_rule=first.stop_rule, mean_logprob=round(sum(first.logprobs) / len(first.logprobs), 3))
-    trace.note(filters_fired=fired, num_hidden=len(result.generations) - len(texts))
-    return texts
-
-
-def _mean_logprob(generation: Generation) -> float:
-    return sum(generation.logprobs) / len(generation.logprobs) if generation.logprobs else float("-inf")
-
-
-def _evidence(generation: Generation, shown: str, trigger: Trigger) -> Evidence:
-    """What is known of the tokens that spell ``shown``, the generation's text as the filters left it."""
-    evidence = Evidence(
-        generation.token_ends or (len(generation.text),) * len(generation.logprobs),
-        generation.logprobs,
-        generation.num_healed_bytes,
-        _is_cut_short(generation),
-        trigger.mode is CompletionMode.BLOCK,
-    )
-    shown = shown.replace("\r\n", "\n")
-    begin = max(generation.text.find(shown), 0)
-    return evidence.after(begin).within(len(shown)) if begin else evidence.within(len(shown))
-
-
-def _is_cut_short(generation: Generation) -> bool:
-    return generation.finish_reason in _CUT_SHORT
 
 
 def _note_verdict(trace: RequestTrace, verdict: Verdict | None, is_shown: bool) -> None:

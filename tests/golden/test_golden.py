@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from completion_server.candidates import stop_rules_for
 from completion_server.document import line_body
 from completion_server.engine.stopping import find_stop
 from completion_server.postprocess.pipeline import postprocess
 from completion_server.postprocess.place import Place
 from completion_server.request import TriggerKind
-from completion_server.service import _stop_rules
 from completion_server.trigger import CompletionMode, decide_trigger
 from tests.support.marked import CURSOR, parse_marked
 
@@ -62,7 +62,7 @@ def run(case: Case) -> tuple[str, set[str]]:
     trigger = decide_trigger(document, position, kind)
     if trigger.mode is CompletionMode.NONE:
         return "", {trigger.reason}
-    rules = _stop_rules(trigger, document, position)
+    rules = stop_rules_for(trigger, document, position)
     stop = next((stop for end in range(1, len(case.raw) + 1) if (stop := find_stop(rules, case.raw[:end]))), None)
     place = Place.of(
         document,
