@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from completion_server.document import Document, Position
+from completion_server.evidence import NO_EVIDENCE, Evidence
 
 _LINES_BEFORE = 40
 _LINES_AFTER = 20
@@ -33,6 +34,19 @@ class _Place:
 class _Entry:
     place: _Place
     texts: tuple[str, ...]
+    evidence: Evidence = NO_EVIDENCE
+    is_shown: bool = True
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known for a place, best first."""
+
+    texts: tuple[str, ...]
+    evidence: Evidence = NO_EVIDENCE
+    """Of the first text."""
+    was_shown: bool = True
+    """The suggestion that this is, or was the beginning of, was good enough to show where it was made."""
 
 
 class CompletionCache:
@@ -49,12 +63,23 @@ class CompletionCache:
         self._recent: dict[str, deque[_Entry]] = {}
         self._drafts: dict[str, deque[_Entry]] = {}
 
-    def store(self, document: Document, position: Position, texts: tuple[str, ...]) -> None:
-        """Remember ``texts`` (at least one, none empty) for this place."""
+    def store(
+        self,
+        document: Document,
+        position: Position,
+        texts: tuple[str, ...],
+        evidence: Evidence = NO_EVIDENCE,
+        *,
+        is_shown: bool = True,
+    ) -> None:
+        """Remember ``texts`` (at least one, none empty) for this place, with the first one's ``evidence``.
+
+        What is not shown is remembered too: nobody asks the model twice for what would be hidden again.
+        """
         if self._is_off or not texts:
             return
         place = _place(document, position)
-        entry = _Entry(place, texts)
+        entry = _Entry(place, texts, evidence, is_shown)
         with self._lock:
             self._entries[place] = entry
             _remember(self._recent, entry)
@@ -72,16 +97,16 @@ class CompletionCache:
         with self._lock:
             return place in self._nothing
 
-    def lookup(self, document: Document, position: Position, num_items: int) -> tuple[str, ...] | None:
-        """Texts for this very place, or what is left of a recent suggestion that the user is typing along."""
+    def lookup(self, document: Document, position: Position, num_items: int) -> Known | None:
+        """What is known for this very place, or left of a recent suggestion that the user is typing along."""
         place = _place(document, position)
         with self._lock:
             entry: _Entry | None = self._entries.get(place)
             recent = tuple(self._recent.get(document.uri, ()))
         if entry is not None and len(entry.texts) >= num_items:
-            return entry.texts[:num_items]
+            return Known(entry.texts[:num_items], entry.evidence, entry.is_shown)
         typed_along = (_type_through(earlier, place) for earlier in recent)
-        return next((texts for texts in typed_along if texts is not None), None)
+        return next((known for known in typed_along if known is not None), None)
 
     def store_draft(self, document: Document, position: Position, text: str) -> None:
         """Remember what the model wrote here, whole or not; a guess for the next request, never an answer."""
@@ -120,7 +145,7 @@ def _remember(recent: dict[str, deque[_Entry]], entry: _Entry) -> None:
     recent.setdefault(entry.place.uri, deque(maxlen=_MAX_RECENT)).appendleft(entry)
 
 
-def _type_through(entry: _Entry, place: _Place) -> tuple[str, ...] | None:
+def _type_through(entry: _Entry, place: _Place) -> Known | None:
     """What remains of ``entry``'s first text when exactly its beginning was typed; None when it was not.
 
     Typing inside a line moves no window line, so the new text before the cursor starts with the old one.
@@ -131,7 +156,7 @@ def _type_through(entry: _Entry, place: _Place) -> tuple[str, ...] | None:
     text = entry.texts[0]
     if not typed or not text.startswith(typed) or len(typed) == len(text):
         return None
-    return (text[len(typed) :],)
+    return Known((text[len(typed) :],), entry.evidence.after(len(typed)), entry.is_shown)
 
 
 def _place(document: Document, position: Position) -> _Place:

@@ -75,6 +75,14 @@ class ModelSettings(Struct, frozen=True, rename="camel", kw_only=True):
         Literal["auto", "psm", "spm"],
         Meta(description="Order of prefix and suffix in the prompt; auto takes the format's own."),
     ] = "auto"
+    shared: Annotated[
+        bool,
+        Meta(description="One process holds the model for all windows of all editors; off: each its own."),
+    ] = True
+    shared_idle_minutes: Annotated[
+        int,
+        Meta(ge=1, le=10_080, description="The process of the shared model ends so long after its last window."),
+    ] = 10
 
 
 class RemoteSettings(Struct, frozen=True, rename="camel", kw_only=True):
@@ -172,6 +180,13 @@ class GenerationSettings(Struct, frozen=True, rename="camel", kw_only=True):
         ),
     ] = 100
     seed: Annotated[int | None, Meta(description="Makes sampling repeatable.")] = None
+    suggestions: Annotated[
+        Literal["eager", "balanced", "quiet"],
+        Meta(
+            description="What appears by itself. eager: all; balanced: not what is probably wrong; quiet: only"
+            " what is probably right."
+        ),
+    ] = "balanced"
 
 
 class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):
@@ -208,6 +223,20 @@ class CacheSettings(Struct, frozen=True, rename="camel", kw_only=True):
     ] = 200
 
 
+class LogSettings(Struct, frozen=True, rename="camel", kw_only=True):
+    """What is kept on this disk about suggestions; never source text, never sent anywhere."""
+
+    acceptance: Annotated[
+        bool,
+        Meta(
+            description="Whether it is counted what becomes of suggestions, for `stats` and to learn when to show."
+        ),
+    ] = True
+    traces: Annotated[
+        bool, Meta(description="Whether the last requests' times and reasons are kept, for `explain`.")
+    ] = True
+
+
 class Settings(Struct, frozen=True, rename="camel", kw_only=True):
     """All settings, resolved."""
 
@@ -228,6 +257,7 @@ class Settings(Struct, frozen=True, rename="camel", kw_only=True):
     generation: GenerationSettings = GenerationSettings()
     context: ContextSettings = ContextSettings()
     cache: CacheSettings = CacheSettings()
+    log: LogSettings = LogSettings()
 
     @property
     def source_name(self) -> str:

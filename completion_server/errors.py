@@ -4,6 +4,7 @@ CompletionServerError
 ├── ConfigError             a settings file or value that cannot be used at all
 ├── DocumentError           an edit or a position that does not fit the document
 ├── RequestError            a request that cannot be answered (unknown document, ...)
+├── SharedEngineError       the engine of all windows cannot be started or reached, or is gone
 ├── RemoteError             a model server that cannot be reached, refuses, or breaks off
 └── ModelError              anything about model files
     ├── ModelNotFoundError      no such model here, and not allowed or able to fetch it
@@ -30,6 +31,10 @@ class DocumentError(CompletionServerError):
 
 class RequestError(CompletionServerError):
     """A request that cannot be answered."""
+
+
+class SharedEngineError(CompletionServerError):
+    """The engine of all windows cannot be started or reached, or is gone."""
 
 
 class RemoteError(CompletionServerError):

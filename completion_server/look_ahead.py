@@ -18,7 +18,7 @@ def after_enter(document: Document, position: Position) -> tuple[Document, Posit
     content = line_body(line)
     end_of_line = line[len(content) :] or "\n"
     indent = content[: len(content) - len(content.lstrip(" \t"))]
-    if opens_block(content):
+    if opens_block(document, position.line):
         indent += _indent_unit(document, position.line)
     end = Position(position.line, len(content))
     return document.with_replacement(end, end, end_of_line + indent)

@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from completion_server.completion_cache import CompletionCache
+from completion_server.candidates import make_candidates, stop_rules_for
+from completion_server.completion_cache import CompletionCache, Known
 from completion_server.config import Settings
 from completion_server.cpu_budget import CpuBudget
 from completion_server.cross_file import ContextSource, CrossFile, shown_snippets
 from completion_server.document import Document, Position
-from completion_server.engine.stopping import (
-    BlankLine,
-    Dedent,
-    LineEnd,
-    MaxLines,
-    Repetition,
-    StopRule,
-    SuffixReached,
-)
+from completion_server.engine.stopping import StopRule
+from completion_server.evidence import Evidence
+from completion_server.gate.features import FEATURE_NAMES
+from completion_server.gate.gate import Gate, Verdict
 from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
-from completion_server.postprocess.pipeline import postprocess
-from completion_server.postprocess.place import Place
 from completion_server.request import (
     CancellationToken,
     Completion,
@@ -45,14 +40,11 @@ from completion_server.trigger import CompletionMode, Trigger, decide_trigger
 
 if TYPE_CHECKING:
     from completion_server.engine.engine import GenerationResult
-    from completion_server.engine.writing import Generation
 
-_MAX_BLOCK_LINES = 12
 _MAX_TOKENS_AHEAD = 64  # to feed for a place that the cursor may never reach
 _SHORT_PROMPT_TOKENS = 128
 _PREFILL_SHARE = 0.6  # of the time that is left
 _CHARS_PER_TOKEN = 3  # a low guess for code: what is below fits
-_CUT_SHORT = frozenset({FinishReason.DEADLINE, FinishReason.LENGTH})
 
 
 class TextEngine(Protocol):
@@ -115,14 +107,26 @@ class CompletionService:
         prompts: PromptSource,
         settings: Settings,
         context: ContextSource | None = None,
+        cpu_seconds: Callable[[], float] = time.process_time,
+        gate: Gate | None = None,
     ) -> None:
-        """Without ``context`` every document is read, and alone."""
+        """Without ``context`` every document is read, and alone.
+
+        ``cpu_seconds`` tells the processor time that completions have taken so far, wherever they are made.
+        ``gate`` decides what appears by itself; None: by the tokens' probabilities alone.
+        """
+        self._gate = gate or Gate()
         self._cross_file = CrossFile(context, prompts, settings)
         self._engine = engine
+        self._cpu_seconds = cpu_seconds
         self._prompts = prompts
         self._settings = settings
         self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
-        self._cpu_budget = _cpu_budget(settings)
+        self._cpu_budget = _cpu_budget(settings, cpu_seconds)
+
+    @property
+    def gate(self) -> Gate:
+        return self._gate
 
     def recall(self, request: CompletionRequest) -> Completion | None:
         """The answer to ``request`` if it is known already; may be called from any thread, and takes no time."""
@@ -137,7 +141,7 @@ class CompletionService:
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("completion_cache"):
             known = self._lookup(request, document, position)
-        return None if known is None else _answer_from_cache(request, known, trace)
+        return None if known is None else self._answer_from_cache(request, known, trace)
 
     def complete(self, request: CompletionRequest) -> Completion:
         """The answer to ``request``, within its deadline plus one forward pass; empty rather than wrong."""
@@ -171,7 +175,7 @@ class CompletionService:
                 prompt = self._prompts.build(document, position, short, num_new, draft)
         trace.note(num_suffix_tokens=prompt.num_suffix_tokens, snippets=shown_snippets(context, prompt))
         with trace.stage("decode"):
-            rules = _stop_rules(trigger, document, position)
+            rules = stop_rules_for(trigger, document, position)
             result = self._engine.generate(
                 prompt, sampling, rules, request.deadline, request.cancellation, request.max_items
             )
@@ -182,15 +186,33 @@ class CompletionService:
             self._completion_cache.store_draft(document, position, result.generations[0].text)
         if result.finish_reason is FinishReason.CANCELLED:
             return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
+        return self._conclude(request, trigger, result, trace, is_short=is_short)
+
+    def _conclude(
+        self,
+        request: CompletionRequest,
+        trigger: Trigger,
+        result: GenerationResult,
+        trace: RequestTrace,
+        *,
+        is_short: bool,
+    ) -> Completion:
+        """What is left of ``result`` for the user, remembered whether it is shown or not."""
+        document, position = _with_selection(request)
         with trace.stage("postprocess"):
-            texts = _process(result, document, position, trigger, trace)
+            candidates = make_candidates(result, document, position, trigger, trace)
+        texts = tuple(candidates)
+        evidence = next(iter(candidates.values()), Evidence())
+        verdict = self._judge(Known(texts, evidence, False), document, position)
+        is_shown = request.trigger is TriggerKind.INVOKED or verdict is None or verdict.is_shown
         if texts and result.finish_reason is not FinishReason.DEADLINE:
-            self._completion_cache.store(document, position, texts)
+            self._completion_cache.store(document, position, texts, evidence, is_shown=is_shown)
         elif (
             result.finish_reason is FinishReason.STOP and request.trigger is TriggerKind.AUTOMATIC and not is_short
         ):
             self._completion_cache.store_nothing(document, position)
-        return _answer(request, texts, result.finish_reason, trace)
+        _note_verdict(trace, verdict, is_shown)
+        return _answer(request, texts if is_shown else (), result.finish_reason, trace)
 
     def warm(self, request: CompletionRequest) -> None:
         """Idle work: what ``request`` had no time for. Ends at its deadline or cancellation; answers nobody.
@@ -246,6 +268,11 @@ class CompletionService:
         context = self._cross_file.collect_for_all(request.document, request.workspace)
         self._engine.prefill(self._prompt_of(request, context), request.deadline, request.cancellation)
 
+    def prefill_place(self, request: CompletionRequest) -> None:
+        """Idle work: read the prompt for a place where somebody is going to go on, its surroundings being new."""
+        if self._cpu_budget.is_left() and self._cross_file.reason_to_skip(request) is None:
+            self._engine.prefill(self._prompt_of(request), request.deadline, request.cancellation)
+
     def note_file_changes(self, uris: Sequence[str]) -> None:
         """Files that changed on disk or were closed; may be called from any thread, and takes no time."""
         self._cross_file.note_changes(uris)
@@ -261,7 +288,7 @@ class CompletionService:
             self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         if settings.generation != self._settings.generation:
             self._completion_cache.clear()
-            self._cpu_budget = _cpu_budget(settings)
+            self._cpu_budget = _cpu_budget(settings, self._cpu_seconds)
         self._settings = self._cross_file.settings = settings
         self._engine.apply_settings(settings)
 
@@ -304,15 +331,28 @@ class CompletionService:
         within = self._engine.num_tokens_within(_PREFILL_SHARE * deadline.remaining_ms)
         return num_missing > max(within, _SHORT_PROMPT_TOKENS)
 
-    def _lookup(
-        self, request: CompletionRequest, document: Document, position: Position
-    ) -> tuple[str, ...] | None:
-        """Texts that are known for this place; none of them where it is known that there are none."""
+    def _lookup(self, request: CompletionRequest, document: Document, position: Position) -> Known | None:
+        """What is known for this place; without texts where it is known that there are none."""
         known = self._completion_cache.lookup(document, position, request.max_items)
         # By hand the model is always asked; by itself nobody asks twice where it had nothing.
         if known is None and request.trigger is TriggerKind.AUTOMATIC:
-            return () if self._completion_cache.holds_nothing(document, position) else None
+            return Known(()) if self._completion_cache.holds_nothing(document, position) else None
         return known
+
+    def _answer_from_cache(self, request: CompletionRequest, known: Known, trace: RequestTrace) -> Completion:
+        trace.note(from_completion_cache=True)
+        verdict = self._judge(known, *_with_selection(request))
+        # What was shown stays while it is typed along; what was hidden may come once the rest is sure enough.
+        is_shown = request.trigger is TriggerKind.INVOKED or known.was_shown
+        is_shown = is_shown or verdict is None or verdict.is_shown
+        _note_verdict(trace, verdict, is_shown)
+        return _answer(request, known.texts if is_shown else (), FinishReason.STOP, trace)
+
+    def _judge(self, known: Known, document: Document, position: Position) -> Verdict | None:
+        if not known.texts:
+            return None
+        suggestions = self._settings.generation.suggestions
+        return self._gate.judge(known.texts[0], known.evidence, document, position, suggestions)
 
     def _sampling(self, kind: TriggerKind) -> SamplingParams:
         generation = self._settings.generation
@@ -336,8 +376,8 @@ def _with_short_prompt(settings: Settings) -> Settings:
     return replace(settings, context=context)
 
 
-def _cpu_budget(settings: Settings) -> CpuBudget:
-    return CpuBudget(settings.generation.max_cpu_percent, os.cpu_count() or 1)
+def _cpu_budget(settings: Settings, cpu_seconds: Callable[[], float]) -> CpuBudget:
+    return CpuBudget(settings.generation.max_cpu_percent, os.cpu_count() or 1, used=cpu_seconds)
 
 
 def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
@@ -348,51 +388,13 @@ def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
     return request.document.with_replacement(selected.start, selected.end, selected.text)
 
 
-def _stop_rules(trigger: Trigger, document: Document, position: Position) -> list[StopRule]:
-    if trigger.mode is CompletionMode.LINE:
-        return [LineEnd(), Repetition()]
-    following = document.lines[position.line + 1 : position.line + 20]
-    next_line = next((line for line in following if line.strip()), "")
-    return [
-        Dedent(trigger.block_indent),
-        BlankLine(),
-        MaxLines(_MAX_BLOCK_LINES),
-        SuffixReached(next_line),
-        Repetition(),
-    ]
-
-
-def _process(
-    result: GenerationResult, document: Document, position: Position, trigger: Trigger, trace: RequestTrace
-) -> tuple[str, ...]:
-    """Post-processed texts, best first, without doubles."""
-    texts: dict[str, None] = {}
-    fired: list[str] = []
-    for generation in result.generations:
-        place = Place.of(
-            document,
-            position,
-            is_partial=_is_cut_short(generation),
-            is_single_line=trigger.mode is CompletionMode.LINE,
-        )
-        processed = postprocess(generation.text, place)
-        fired += processed.fired
-        if processed.text:
-            texts[processed.text] = None
-    first = result.generations[0] if result.generations else None
-    if first is not None and first.logprobs:
-        trace.note(stop_rule=first.stop_rule, mean_logprob=round(sum(first.logprobs) / len(first.logprobs), 3))
-    trace.note(filters_fired=fired, num_hidden=len(result.generations) - len(texts))
-    return tuple(texts)
-
-
-def _is_cut_short(generation: Generation) -> bool:
-    return generation.finish_reason in _CUT_SHORT
-
-
-def _answer_from_cache(request: CompletionRequest, texts: tuple[str, ...], trace: RequestTrace) -> Completion:
-    trace.note(from_completion_cache=True)
-    return _answer(request, texts, FinishReason.STOP, trace)
+def _note_verdict(trace: RequestTrace, verdict: Verdict | None, is_shown: bool) -> None:
+    if verdict is None or verdict.score is None:
+        return
+    trace.note(gate_score=round(verdict.score, 4), gate_threshold=verdict.threshold, is_hidden=not is_shown)
+    trace.note(gate_features=dict(zip(FEATURE_NAMES, verdict.features or (), strict=False)))
+    if not is_shown:
+        trace.note(reason="probably wrong: hidden by generation.suggestions")
 
 
 def _answer(

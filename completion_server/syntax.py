@@ -83,3 +83,46 @@ def _parser_for(language_id: str, _thread: int) -> Any:
         return get_parser(grammar)  # type: ignore[arg-type]
     except LookupError:
         return None
+
+
+_MAX_PARSED_CHARS = 12_000  # about 3 ms
+
+
+def parse(language_id: str, text: str) -> Any:
+    """The tree-sitter ``Tree`` of ``text`` (byte offsets are of its UTF-8 form), None without a grammar.
+
+    More than a window's worth of text is not parsed: None as well.
+    """
+    if grammar_of(language_id) is None or len(text) > _MAX_PARSED_CHARS:
+        return None
+    parser = parser_for(language_id)
+    return None if parser is None else parser.parse(text.encode("utf-8", "replace"))
+
+
+def count_errors(language_id: str, text: str) -> int | None:
+    """ERROR and MISSING nodes in the tree of ``text``; None where nothing can be said."""
+    tree = parse(language_id, text)
+    if tree is None:
+        return None
+    count, pending = 0, [tree.root_node]
+    while pending:
+        node = pending.pop()
+        if node.is_error or node.is_missing:
+            count += 1
+        if node.has_error:
+            pending.extend(node.children)
+    return count
+
+
+def node_types_at(language_id: str, text: str, offset: int) -> tuple[str, ...]:
+    """Types of the nodes around the character at ``offset`` of ``text``, innermost first; () without a grammar."""
+    tree = parse(language_id, text)
+    if tree is None:
+        return ()
+    at = len(text[:offset].encode("utf-8", "replace"))
+    node = tree.root_node.descendant_for_byte_range(at, at + 1)
+    types = []
+    while node is not None:
+        types.append(node.type)
+        node = node.parent
+    return tuple(types)

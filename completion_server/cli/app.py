@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from completion_server import __version__
-from completion_server.cli import bench_replay_option as replay_option
+from completion_server.cli import evaluate_served_option as served_option
 from completion_server.cli.option import (
     CommonOptions,
     JsonOption,
@@ -22,6 +22,7 @@ from completion_server.cli.option import (
     ModelOption,
     OfflineOption,
     ThreadsOption,
+    use_log_level,
 )
 from completion_server.errors import CompletionServerError
 from completion_server.logs import configure_logging
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 _EXIT_INTERRUPTED = 130
 
 
-_LAZY_GROUPS = ("models", "train")
+_LAZY_GROUPS = ("bench", "models", "train")
 
 
 class CommandGroup(TyperGroup):
@@ -66,8 +67,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-bench_app = typer.Typer(help="Measure this server on this machine.", no_args_is_help=True)
-app.add_typer(bench_app, name="bench")
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -87,13 +86,8 @@ def configure(
     configure_logging("debug" if debug else "warning")
 
 
-def _use_log_level(level: str | None) -> None:
-    if level is not None:
-        configure_logging(level)
-
-
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913 - one parameter per option
     tcp: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Listen on this loopback address instead of stdin and stdout."),
@@ -102,14 +96,61 @@ def serve(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     offline: OfflineOption = False,
     threads: ThreadsOption = None,
+    no_shared: Annotated[
+        bool, typer.Option("--no-shared", help="Load the model in this process, not once for all windows.")
+    ] = False,
     log_level: LogLevelOption = None,
 ) -> None:
     """Run the language server (this is what an editor starts)."""
     from completion_server.cli import serve_command
 
     serve_command.run(
-        tcp, model=model, device=device, num_threads=threads, offline=offline or None, log_level=log_level
+        tcp,
+        {
+            "name": model,
+            "device": device,
+            "num_threads": threads,
+            "offline": offline or None,
+            "shared": False if no_shared else None,
+        },
+        log_level,
     )
+
+
+@app.command()
+def engine(  # noqa: PLR0913 - one parameter per option
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    idle_minutes: Annotated[
+        int | None, typer.Option("--idle-minutes", min=1, help="Leave so long after the last window.")
+    ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option("--http", metavar="HOST:PORT", help="Also answer other tools over HTTP, on this machine."),
+    ] = None,
+    http_allow_remote: Annotated[
+        bool, typer.Option("--http-allow-remote", help="Let --http listen where other machines reach it.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the engines that run.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the engines that run.")] = False,
+    detached: Annotated[Path | None, typer.Option("--detached", hidden=True)] = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Hold the model once for all windows. Windows start it by themselves; see docs/shared-engine.md."""
+    from completion_server.cli import engine_command
+
+    use_log_level(log_level)
+    if detached is not None:
+        engine_command.run_detached(detached)
+    elif status:
+        engine_command.show_status(as_json=as_json)
+    elif stop:
+        engine_command.stop_all()
+    else:
+        choice = engine_command.HttpChoice(http, http_allow_remote) if http is not None else None
+        engine_command.run_foreground(CommonOptions(model, offline, threads), idle_minutes, choice)
 
 
 @app.command()
@@ -136,7 +177,7 @@ def complete(  # noqa: PLR0913 - one parameter per option
     """Show what would be suggested at one place of a file, and what it cost."""
     from completion_server.cli import complete_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     query = complete_command.CompleteQuery(place, timeout_ms, max_tokens, items, automatic)
     complete_command.run(query, CommonOptions(model, offline, threads), as_json=as_json)
 
@@ -153,7 +194,7 @@ def demo(
     """Watch the real server complete a small file while it is typed. Start here."""
     from completion_server.cli import demo_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     pacing = demo_command.Pacing(is_fast=fast, max_seconds=seconds)
     raise typer.Exit(demo_command.run(CommonOptions(model, offline, threads), pacing))
 
@@ -169,7 +210,7 @@ def try_editor(
     """Edit a file in the terminal with live suggestions."""
     from completion_server.cli import try_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     try_command.run(file, CommonOptions(model, offline, threads))
 
 
@@ -204,8 +245,35 @@ def doctor(
     """Check this machine, measure the model on it, and say what to change."""
     from completion_server.cli import doctor_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
     doctor_command.run(CommonOptions(model, offline, threads), allow_fetch=fetch, as_json=as_json)
+
+
+@app.command()
+def stats(
+    days: Annotated[int, typer.Option("--days", min=1, help="How far to look back.")] = 90,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="A picture (.png or .svg).")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete the log and the traces.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how much of what was suggested was accepted, from the log on this disk."""
+    from completion_server.cli import stats_command
+
+    if clear:
+        stats_command.clear()
+    else:
+        stats_command.run(days, plot=plot, as_json=as_json)
+
+
+@app.command()
+def explain(
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1000, help="How many requests.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what happened to the last requests: times, tokens, filters, what was hidden and why."""
+    from completion_server.cli import explain_command
+
+    explain_command.run(last, as_json=as_json)
 
 
 @app.command()
@@ -224,6 +292,13 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     likelihood: Annotated[
         bool, typer.Option("--likelihood", help="Also measure the likelihood of the middles and of plain text.")
     ] = False,
+    served: Annotated[
+        bool, typer.Option("--served", help="As an editor asks: what would be shown, and how much of it is right.")
+    ] = False,
+    records: served_option.RecordsOption = Path("served.jsonl"),
+    fit_gate: served_option.FitGateOption = None,
+    plot: served_option.PlotOption = None,
+    deadline_ms: served_option.DeadlineOption = None,
     context: Annotated[
         int,
         typer.Option(
@@ -243,9 +318,16 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
 
     The last line of stdout is one JSON object; with --json it is the only one.
     """
-    from completion_server.cli import evaluate_command
+    from completion_server.cli import evaluate_command, evaluate_served_command
 
-    _use_log_level(log_level)
+    use_log_level(log_level)
+    if served:
+        served_task = evaluate_served_command.ServedTask(
+            corpus, split, holes, seed, deadline_ms, records, fit_gate, plot
+        )
+        one = CommonOptions(model[0] if model else None, offline, threads)
+        evaluate_served_command.run(one, served_task, out=out, as_json=as_json)
+        return
     names: list[str | None] = [*model] if model else [None]
     options = [CommonOptions(name, offline, threads) for name in names]
     task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood, context)
@@ -279,149 +361,3 @@ def evaluate_package(
     options = [CommonOptions(name, False, None) for name in names]
     task = PackageTask(package, shlex.split(tests), holes, seed)
     evaluate_package_command.run(options, task, as_json=as_json)
-
-
-@bench_app.command("latency")
-def bench_latency(  # noqa: PLR0913 - one parameter per option
-    lines: Annotated[int, typer.Option(min=20, help="Lines of the file that is typed into.")] = 1000,
-    chars: Annotated[int, typer.Option(min=1, help="Key presses, in the middle of the file.")] = 200,
-    pace_ms: Annotated[
-        float,
-        typer.Option(min=0, help="A key every so many ms, answered or not; 0: the next key follows the reply."),
-    ] = 0.0,
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-    log_level: LogLevelOption = None,
-) -> None:
-    """Type into the middle of a long file through the real server, and measure every reply.
-
-    The last line of stdout is one JSON object; with --json it is the only one.
-    """
-    from completion_server.cli import bench_command
-
-    _use_log_level(log_level)
-    task = bench_command.LatencyTask(lines, chars, pace_ms)
-    bench_command.run_latency(CommonOptions(model, offline, threads), task, as_json=as_json)
-
-
-@bench_app.command("replay")
-def bench_replay(  # noqa: PLR0913 - one parameter per option
-    peers: replay_option.PeersOption = "",
-    sessions: replay_option.SessionsOption = "",
-    keys: replay_option.KeysOption = 60,
-    repeats: replay_option.RepeatsOption = 3,
-    pace: replay_option.PaceOption = 1.0,
-    seed: replay_option.SeedOption = 1,
-    source: replay_option.SourceOption = None,
-    load: replay_option.LoadOption = False,
-    suffix: replay_option.SuffixOption = None,
-    timeout_ms: replay_option.TimeoutOption = None,
-    max_tokens: replay_option.MaxTokensOption = 16,
-    growth: replay_option.GrowthOption = False,
-    plot: replay_option.PlotOption = None,
-    save_events: replay_option.SaveEventsOption = None,
-    save_sessions: replay_option.SaveSessionsOption = None,
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-    log_level: LogLevelOption = None,
-) -> None:
-    """Replay typing sessions through the real server, and through other servers in turns with it.
-
-    The last line of stdout is one JSON object; with --json it is the only one.
-    """
-    from completion_server.cli import bench_replay_command as command
-
-    _use_log_level(log_level)
-    task = command.ReplayTask(
-        peers=command.peer_names(peers),
-        kinds=command.kind_names(sessions),
-        num_keys=keys,
-        num_repeats=repeats,
-        pace=pace,
-        seed=seed,
-        source=source,
-        is_loaded=load,
-        with_suffix=suffix,
-        timeout_ms=timeout_ms,
-        limits=command.limits_for(max_tokens),
-    )
-    options = CommonOptions(model, offline, threads)
-    if growth:
-        command.run_growth(options, task, as_json=as_json)
-    else:
-        files = command.ReplayFiles(plot, save_events, save_sessions)
-        command.run_replay(options, task, files, as_json=as_json)
-
-
-@bench_app.command("forward")
-def bench_forward(  # noqa: PLR0913 - one parameter per option
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Prompts for each side.")] = 6,
-    seed: Annotated[int, typer.Option("--seed", help="Decides the prompts.")] = 0,
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-    log_level: LogLevelOption = None,
-) -> None:
-    """Compare prefill and decode with llama.cpp's on the same weights, and with the memory's speed."""
-    from completion_server.cli import bench_forward_command
-
-    _use_log_level(log_level)
-    options = CommonOptions(model, offline, threads)
-    bench_forward_command.run(options, num_repeats=repeats, seed=seed, as_json=as_json)
-
-
-@bench_app.command("quality")
-def bench_quality(
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-    log_level: LogLevelOption = None,
-) -> None:
-    """Compare the model as it is served with the same weights in float32, on fixed code."""
-    from completion_server.cli import bench_quality_command
-
-    _use_log_level(log_level)
-    bench_quality_command.run(CommonOptions(model, offline, threads), as_json=as_json)
-
-
-@bench_app.command("items")
-def bench_items(
-    places: Annotated[int, typer.Option(min=2, help="Places in a file at which is asked.")] = 30,
-    model: ModelOption = None,
-    offline: OfflineOption = False,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare several suggestions asked for by hand with one, at the same places in turns."""
-    from completion_server.cli import bench_items_command
-
-    bench_items_command.run(CommonOptions(model, offline, threads), num_places=places, as_json=as_json)
-
-
-@bench_app.command("documents")
-def bench_documents(as_json: JsonOption = False) -> None:
-    """Measure what one key press costs the server's documents."""
-    from completion_server.cli import bench_command
-
-    bench_command.run_documents(as_json=as_json)
-
-
-@bench_app.command("context")
-def bench_context(
-    files: Annotated[int, typer.Option(min=16, help="Files of the workspace that is made for it.")] = 2000,
-    requests: Annotated[int, typer.Option(min=1, help="Places to choose snippets for.")] = 500,
-    as_json: JsonOption = False,
-) -> None:
-    """Choose snippets of other files at random places of a workspace.
-
-    The last line of stdout is one JSON object.
-    """
-    from completion_server.cli import bench_context_command
-
-    bench_context_command.run(files, requests, as_json=as_json)

@@ -1,128 +1,166 @@
-"""``completion-server bench``: measurements of the real server; a table for people, one JSON line for scripts."""
+"""``completion-server bench``: measurements of this server on this machine, each in a module of its own."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from completion_server.cli.option import CommonOptions
-from completion_server.cli.output import make_console, make_facts_table, make_table, print_json, shown_progress
-from completion_server.cli.server_process import started_server
-from completion_server.evaluation.latency import LatencyReport, summarize
-from completion_server.evaluation.machine import describe_machine
-from completion_server.evaluation.typed_source import make_typed_text, source_name
-from completion_server.evaluation.typing_session import KeyRecord, TypingSession
+from completion_server.cli import bench_replay_option as replay_option
+from completion_server.cli.option import (
+    CommonOptions,
+    JsonOption,
+    LogLevelOption,
+    ModelOption,
+    OfflineOption,
+    ThreadsOption,
+    use_log_level,
+)
 
-_LINES_PER_REPORT = 20
-_DOCUMENT_STEPS = {
-    "change": "edit",
-    "changeAndSnapshot": "edit and snapshot",
-    "newLineAndSnapshot": "new line and snapshot",
-    "messageBytes": "from the message's bytes on",
-    "pyglsChange": "pygls' own document, edit",
-}
+app = typer.Typer(help="Measure this server on this machine.", no_args_is_help=True)
 
 
-@dataclass(frozen=True)
-class LatencyTask:
-    """What is typed into what, and how fast (``pace_ms`` 0: the next key follows the reply)."""
+@app.command("latency")
+def bench_latency(  # noqa: PLR0913 - one parameter per option
+    lines: Annotated[int, typer.Option(min=20, help="Lines of the file that is typed into.")] = 1000,
+    chars: Annotated[int, typer.Option(min=1, help="Key presses, in the middle of the file.")] = 200,
+    pace_ms: Annotated[
+        float,
+        typer.Option(min=0, help="A key every so many ms, answered or not; 0: the next key follows the reply."),
+    ] = 0.0,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Type into the middle of a long file through the real server, and measure every reply.
 
-    num_lines: int = 1000
-    num_keys: int = 200
-    pace_ms: float = 0.0
+    The last line of stdout is one JSON object; with --json it is the only one.
+    """
+    from completion_server.cli import bench_latency_command
 
-
-def run_latency(options: CommonOptions, task: LatencyTask, *, as_json: bool = False) -> None:
-    """Type, measure, print. Raises CompletionServerError."""
-    settings = options.resolve(Path.cwd()).settings
-    timeout_ms = settings.latency.automatic_timeout_ms
-    records, model = asyncio.run(_type_into_server(options, task))
-    report = summarize(records, timeout_ms)
-    if not as_json:
-        _show_report(make_console(), report, task, timeout_ms)
-    print_json(_json_line(report, task, timeout_ms, model), indent=None)
-
-
-async def _type_into_server(
-    options: CommonOptions, task: LatencyTask
-) -> tuple[list[KeyRecord], Mapping[str, object]]:
-    plan = make_typed_text(task.num_lines, task.num_keys)
-    console = make_console(stderr=True)
-    with shown_progress(console) as progress:
-        async with started_server(options, progress) as (editor, model):
-            session = TypingSession(editor, plan)
-            records: list[KeyRecord] = []
-            # What an editor asks when the file has just been opened: it pays for the cold prompt.
-            records.append(await session.ask(""))
-            async for record in session.type_keys(plan.keys, task.pace_ms):
-                records.append(record)
-                if len(records) % _LINES_PER_REPORT == 1:
-                    progress(f"typing: {len(records) - 1} of {len(plan.keys)} keys", len(records) / len(plan.keys))
-    return records, model
+    use_log_level(log_level)
+    task = bench_latency_command.LatencyTask(lines, chars, pace_ms)
+    bench_latency_command.run_latency(CommonOptions(model, offline, threads), task, as_json=as_json)
 
 
-def _show_report(console: Console, report: LatencyReport, task: LatencyTask, timeout_ms: float) -> None:
-    pace = f"a key every {task.pace_ms:.0f} ms" if task.pace_ms else "the next key follows the reply"
-    console.print(f"typed {task.num_keys} keys into the middle of {task.num_lines} lines; {pace}", soft_wrap=True)
-    table = make_table(console, "per key", "p50", "p95", "max", "mean")
-    rows = {
-        "reply time, ms": report.reply_ms,
-        "reply time with text, ms": report.with_text_ms,
-        "reply time, model asked, ms": report.asked_ms,
-        "prompt tokens prefilled": report.prefill_tokens,
-        "prefilled, model asked": report.asked_prefill_tokens,
-        "decode passes": report.decode_passes,
-        f"later than {timeout_ms:.0f} ms, ms": report.overshoot_ms,
-    }
-    for name, spread in rows.items():
-        table.add_row(name, *(f"{value:.1f}" for value in (spread.p50, spread.p95, spread.max, spread.mean)))
-    console.print(table)
-    console.print(make_facts_table(describe_report(report)))
+@app.command("replay")
+def bench_replay(  # noqa: PLR0913 - one parameter per option
+    peers: replay_option.PeersOption = "",
+    sessions: replay_option.SessionsOption = "",
+    keys: replay_option.KeysOption = 60,
+    repeats: replay_option.RepeatsOption = 3,
+    pace: replay_option.PaceOption = 1.0,
+    seed: replay_option.SeedOption = 1,
+    source: replay_option.SourceOption = None,
+    load: replay_option.LoadOption = False,
+    suffix: replay_option.SuffixOption = None,
+    timeout_ms: replay_option.TimeoutOption = None,
+    max_tokens: replay_option.MaxTokensOption = 16,
+    growth: replay_option.GrowthOption = False,
+    plot: replay_option.PlotOption = None,
+    save_events: replay_option.SaveEventsOption = None,
+    save_sessions: replay_option.SaveSessionsOption = None,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Replay typing sessions through the real server, and through other servers in turns with it.
+
+    The last line of stdout is one JSON object; with --json it is the only one.
+    """
+    from completion_server.cli import bench_replay_command as command
+
+    use_log_level(log_level)
+    task = command.ReplayTask(
+        peers=command.peer_names(peers),
+        kinds=command.kind_names(sessions),
+        num_keys=keys,
+        num_repeats=repeats,
+        pace=pace,
+        seed=seed,
+        source=source,
+        is_loaded=load,
+        with_suffix=suffix,
+        timeout_ms=timeout_ms,
+        limits=command.limits_for(max_tokens),
+    )
+    options = CommonOptions(model, offline, threads)
+    if growth:
+        command.run_growth(options, task, as_json=as_json)
+    else:
+        files = command.ReplayFiles(plot, save_events, save_sessions)
+        command.run_replay(options, task, files, as_json=as_json)
 
 
-def describe_report(report: LatencyReport) -> dict[str, str]:
-    """The counts and shares of ``report`` in words."""
-    reasons = ", ".join(f"{reason} {count}" for reason, count in report.finish_reasons.items())
-    share = f"{report.share_with_text:.0%} ({report.num_with_text} of {report.num_answered})"
-    return {
-        "replies with a suggestion": share,
-        "prompt tokens from the cache": f"{report.cached_token_ratio:.1%}",
-        "answered without the model": str(report.num_without_model),
-        "why suggestions ended": reasons or "-",
-    }
+@app.command("forward")
+def bench_forward(  # noqa: PLR0913 - one parameter per option
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Prompts for each side.")] = 6,
+    seed: Annotated[int, typer.Option("--seed", help="Decides the prompts.")] = 0,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Compare prefill and decode with llama.cpp's on the same weights, and with the memory's speed."""
+    from completion_server.cli import bench_forward_command
+
+    use_log_level(log_level)
+    options = CommonOptions(model, offline, threads)
+    bench_forward_command.run(options, num_repeats=repeats, seed=seed, as_json=as_json)
 
 
-def _json_line(
-    report: LatencyReport, task: LatencyTask, timeout_ms: float, model: Mapping[str, object]
-) -> dict[str, Any]:
-    return {
-        "bench": "latency",
-        "num_lines": task.num_lines,
-        "pace_ms": task.pace_ms,
-        "timeout_ms": timeout_ms,
-        "text": source_name(),
-        **report.as_dict(),
-        "model": dict(model),
-        "machine": describe_machine(),
-    }
+@app.command("quality")
+def bench_quality(
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Compare the model as it is served with the same weights in float32, on fixed code."""
+    from completion_server.cli import bench_quality_command
+
+    use_log_level(log_level)
+    bench_quality_command.run(CommonOptions(model, offline, threads), as_json=as_json)
 
 
-def run_documents(*, as_json: bool = False) -> None:
-    """What a key press costs the document layer, for files of several lengths."""
-    from completion_server.evaluation import document_bench
+@app.command("items")
+def bench_items(
+    places: Annotated[int, typer.Option(min=2, help="Places in a file at which is asked.")] = 30,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare several suggestions asked for by hand with one, at the same places in turns."""
+    from completion_server.cli import bench_items_command
 
-    result = document_bench.run()
-    if not as_json:
-        console = make_console()
-        table = make_table(console, "ms per key press", "lines", "p10", "median", "p90")
-        for num_lines, measured in result.items():
-            for name, spread in measured.items() if isinstance(measured, Mapping) else ():
-                numbers = (f"{spread[key]:.4f}" for key in ("p10", "median", "p90"))
-                table.add_row(_DOCUMENT_STEPS.get(name, name), num_lines, *numbers)
-        console.print(table)
-    print_json({"bench": "documents", "ms_per_key": result, "machine": describe_machine()}, indent=None)
+    bench_items_command.run(CommonOptions(model, offline, threads), num_places=places, as_json=as_json)
+
+
+@app.command("documents")
+def bench_documents(as_json: JsonOption = False) -> None:
+    """Measure what one key press costs the server's documents."""
+    from completion_server.cli import bench_latency_command
+
+    bench_latency_command.run_documents(as_json=as_json)
+
+
+@app.command("context")
+def bench_context(
+    files: Annotated[int, typer.Option(min=16, help="Files of the workspace that is made for it.")] = 2000,
+    requests: Annotated[int, typer.Option(min=1, help="Places to choose snippets for.")] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose snippets of other files at random places of a workspace.
+
+    The last line of stdout is one JSON object.
+    """
+    from completion_server.cli import bench_context_command
+
+    bench_context_command.run(files, requests, as_json=as_json)

@@ -19,7 +19,7 @@ from completion_server.config import ModelSettings, Settings
 from completion_server.context.collect import ContextCollector
 from completion_server.evaluation.cross_file_holes import fill_cross_file_holes, make_cross_file_tasks
 from completion_server.evaluation.fim_execution import LineTask, line_tasks, pass_lines, read_problems
-from completion_server.evaluation.fim_infill import Task, fill_holes, make_tasks
+from completion_server.evaluation.fim_infill import Task, fill_holes, make_tasks, with_nothing_hidden
 from completion_server.evaluation.fim_score import FilledHole, score, wilson_interval
 from completion_server.evaluation.held_out import SourceFile, read_split
 from completion_server.evaluation.machine import describe_machine
@@ -59,7 +59,7 @@ def run(
     likelihoods: list[dict[str, Any]] = []
     with shown_progress(make_console(stderr=True)) as progress:
         for each in options:
-            settings = each.resolve().settings
+            settings = with_nothing_hidden(each.resolve().settings)
             collector = ContextCollector(runs_in_background=False)
             service = build_service(settings, progress, context=collector)
             rows += _scores(settings.model.name, service, tasks, progress)

@@ -10,6 +10,7 @@ from completion_server.bootstrap import build_service
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import make_console, make_table, print_json, shown_progress
 from completion_server.errors import RequestError
+from completion_server.evaluation.fim_infill import with_nothing_hidden
 from completion_server.evaluation.fim_score import wilson_interval
 from completion_server.evaluation.machine import describe_machine
 from completion_server.evaluation.package_holes import JudgedHole, PackageTask, judge_package
@@ -23,7 +24,7 @@ def run(options: Sequence[CommonOptions], task: PackageTask, *, as_json: bool = 
     rows: list[dict[str, object]] = []
     with shown_progress(make_console(stderr=True)) as progress:
         for each in options:
-            settings = each.resolve().settings
+            settings = with_nothing_hidden(each.resolve().settings)
             service = build_service(settings, progress)
             holes: list[JudgedHole] = []
             for hole in judge_package(service, task):

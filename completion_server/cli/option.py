@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from completion_server.config import LoadedSettings, Settings, load_settings
+from completion_server.logs import configure_logging
 
 LogLevel = Literal["off", "error", "warning", "info", "debug"]
 
@@ -57,7 +58,7 @@ class CommonOptions:
 
     def server_command(self) -> list[str]:
         """How to start the same server over stdio."""
-        command = [sys.executable, "-m", "completion_server", "serve", "--log-level", "warning"]
+        command = [sys.executable, "-m", "completion_server", "serve", "--no-shared", "--log-level", "warning"]
         if self.model is not None:
             command += ["--model", self.model]
         if self.offline:
@@ -67,3 +68,9 @@ class CommonOptions:
     def editor_options(self) -> dict[str, Any]:
         """What ``serve`` takes from an editor and not from its command line."""
         return {} if self.threads is None else {"model": {"numThreads": self.threads}}
+
+
+def use_log_level(level: str | None) -> None:
+    """Log from ``level`` on; None leaves it as it is."""
+    if level is not None:
+        configure_logging(level)

@@ -8,25 +8,18 @@ from collections.abc import Mapping
 from completion_server.config import Options, Settings
 from completion_server.errors import ConfigError
 from completion_server.logs import configure_logging
-from completion_server.lsp.job import ReportProgress, Service
+from completion_server.lsp.job import BuildService, ReportProgress, Service
 from completion_server.lsp.server import leave, run_stdio, run_tcp
 from completion_server.lsp.stdio import parse_address
 
 
-def run(
-    tcp: str | None = None,
-    *,
-    model: str | None = None,
-    device: str | None = None,
-    num_threads: int | None = None,
-    offline: bool | None = None,
-    log_level: str | None = None,
-) -> None:
+def run(tcp: str | None, model_options: Mapping[str, object], log_level: str | None = None) -> None:
     """Serve until the client leaves, then end the process with the exit code that LSP asks for.
 
-    The keyword arguments win over every other source of settings; None leaves a setting alone.
+    ``model_options`` (names of ``ModelSettings``) and ``log_level`` win over every other source of settings; None
+    leaves a setting alone.
     """
-    model_options = {"name": model, "device": device, "num_threads": num_threads, "offline": offline}
+    build_service = ServiceBuilder()
     overrides: Options = _without_none({"log_level": log_level, "model": _without_none(model_options)})
     configure_logging(Settings().log_level)
     try:
@@ -40,11 +33,18 @@ def run(
     leave(exit_code)
 
 
-def build_service(settings: Settings, report_progress: ReportProgress) -> Service:
-    """Load the model on the model thread; what computes is imported here and not before."""
-    from completion_server import bootstrap
+class ServiceBuilder:
+    """Loads the model, or finds who has it, on the model thread; what computes is imported there."""
 
-    return bootstrap.build_service(settings, report_progress)
+    def __init__(self) -> None:
+        self._build: BuildService | None = None
+
+    def __call__(self, settings: Settings, report_progress: ReportProgress) -> Service:
+        if self._build is None:
+            from completion_server import bootstrap
+
+            self._build = bootstrap.SharedServiceBuilder()
+        return self._build(settings, report_progress)
 
 
 def _announce(host: str, port: int) -> None:

@@ -5,6 +5,7 @@ Lives on one thread. Sees token ids and the text they spell; knows nothing of do
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,6 +93,10 @@ class Engine:
     @property
     def prefix_cache(self) -> PrefixCache:
         return self._prefix_cache
+
+    def describe(self, facts: Mapping[str, object]) -> None:
+        """Add ``facts`` for users to those that ``status`` tells."""
+        self._facts.update(facts)
 
     def apply_settings(self, settings: Settings) -> None:
         self._prefix_cache.resize(settings.cache.prefix_cache_mb * _MIB)
@@ -253,7 +258,7 @@ class _Run:
 
     def alternative(self, sequence: CachedSequence, start: HealedStart, first: SampledToken) -> Generation:
         """One generation by itself, with drafts."""
-        writing = self._new_writing(start)
+        writing = self._new_writing(start, self._stop_rules)
         draft = Draft(self._draft_after(start))
         lookup = self._engine.new_lookup(self._prompt, start.step.num_path_tokens)
         for token in decode(sequence, first, self._sampler, self._sampling.max_new_tokens, draft, lookup):
@@ -273,7 +278,8 @@ class _Run:
         self, sequence: CachedSequence, start: HealedStart, firsts: Sequence[SampledToken]
     ) -> list[Generation]:
         """All of ``firsts`` at once."""
-        writings = [self._new_writing(start) for _ in firsts]
+        # Rules remember what they have read: each branch has its own.
+        writings = [self._new_writing(start, copy.deepcopy(self._stop_rules)) for _ in firsts]
         num_passes, num_tokens = decode_branches(
             sequence,
             list(zip(writings, firsts, strict=True)),
@@ -285,9 +291,9 @@ class _Run:
         self._stats.num_generated_tokens += num_tokens
         return [writing.finish() for writing in writings]
 
-    def _new_writing(self, start: HealedStart) -> Writing:
+    def _new_writing(self, start: HealedStart, stop_rules: Sequence[StopRule]) -> Writing:
         detokenizer = self._engine.new_detokenizer(start.step.remaining)
-        return Writing(detokenizer, self._stop_rules, self._prompt.stop_token_ids)
+        return Writing(detokenizer, stop_rules, self._prompt.stop_token_ids, len(start.step.remaining))
 
     def _draft_after(self, start: HealedStart) -> tuple[int, ...]:
         """The guess from ``start`` on; nothing when it spells the healing path in another way."""

@@ -7,8 +7,9 @@ copied. Least recently used sequences go first, counted in bytes. Used by one th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,40 @@ from completion_server.model import BranchingLM, CausalLM, KVCache, Logits
 # what it holds. With less, cutting it back would throw away more (another document's prefill) than it saves.
 _MIN_SHARED_TOKENS = 16
 _MIN_SHARED_PART = 0.25
+
+
+@dataclass(frozen=True)
+class HeldTokens:
+    """What a prefix cache held at one moment, for threads that may not touch it."""
+
+    sequences: tuple[tuple[int, ...], ...] = ()
+
+    def num_held(self, token_ids: Sequence[int]) -> int:
+        """How many of the first ``token_ids`` ``PrefixCache.acquire`` would have found."""
+        return find_best(enumerate(self.sequences), token_ids)[1]
+
+
+def find_best(sequences: Iterable[tuple[int, Sequence[int]]], token_ids: Sequence[int]) -> tuple[int | None, int]:
+    """The key of the sequence to continue ``token_ids`` from, and how much is shared; (None, 0) for a new one.
+
+    ``sequences`` are keys and token ids, those used last at the end.
+    """
+    best_key, best_shared = None, 0
+    for key, held in sequences:
+        shared = num_shared(held, token_ids)
+        is_worth_it = shared >= max(_MIN_SHARED_PART * len(held), 1)
+        is_worth_it = is_worth_it and shared >= min(_MIN_SHARED_TOKENS, len(held), len(token_ids))
+        if is_worth_it and shared > best_shared:
+            best_key, best_shared = key, shared
+    return best_key, best_shared
+
+
+def num_shared(held: Sequence[int], token_ids: Sequence[int]) -> int:
+    """Length of the longest common prefix, in tokens."""
+    limit = min(len(held), len(token_ids))
+    if tuple(held[:limit]) == tuple(token_ids[:limit]):
+        return limit
+    return next(index for index in range(limit) if held[index] != token_ids[index])
 
 
 class CachedSequence:
@@ -49,13 +84,13 @@ class CachedSequence:
         """Tokens that still fit."""
         return self._model.max_context - len(self._token_ids)
 
+    @property
+    def token_ids(self) -> Sequence[int]:
+        return self._token_ids
+
     def num_shared(self, token_ids: Sequence[int]) -> int:
         """Length of the longest common prefix with ``token_ids``, in tokens."""
-        held = self._token_ids
-        limit = min(len(held), len(token_ids))
-        if tuple(held[:limit]) == tuple(token_ids[:limit]):
-            return limit
-        return next(index for index in range(limit) if held[index] != token_ids[index])
+        return num_shared(self._token_ids, token_ids)
 
     def truncate(self, num_tokens: int) -> None:
         self._kv_cache.truncate(num_tokens)
@@ -105,10 +140,16 @@ class PrefixCache:
         self._model = model
         self._sequences = _new_lru(max_bytes)
         self._next_key = 0
+        self._epoch = 0  # counts calls of ``clear``: what is in use then is forgotten afterwards
 
     @property
     def num_bytes(self) -> int:
         return sum(sequence.num_bytes for sequence in self._sequences.values())
+
+    @property
+    def max_bytes(self) -> int:
+        """The budget."""
+        return int(self._sequences.maxsize)
 
     @property
     def num_sequences(self) -> int:
@@ -121,20 +162,28 @@ class PrefixCache:
         Cut back to the shared prefix. However the block is left, what was fed in it is kept.
         """
         sequence = self._take_best(token_ids)
+        epoch = self._epoch
         sequence.longest_pass_ms = 0.0
         sequence.num_passes = sequence.num_fed_tokens = 0
         try:
             yield sequence
         finally:
-            self._store(sequence)
+            if epoch == self._epoch:
+                self._store(sequence)
 
     def num_held(self, token_ids: Sequence[int]) -> int:
         """How many of the first ``token_ids`` ``acquire`` would find; changes nothing."""
         _, num_shared = self._find_best(token_ids)
         return num_shared
 
+    def snapshot(self) -> HeldTokens:
+        """What is at rest now."""
+        return HeldTokens(tuple(tuple(sequence.token_ids) for sequence in list(self._sequences.values())))
+
     def clear(self) -> None:
+        """Forget everything, what is in use now included once it is given back."""
         self._sequences.clear()
+        self._epoch += 1
 
     def resize(self, max_bytes: int) -> None:
         """Change the budget; what no longer fits goes, oldest first."""
@@ -144,15 +193,9 @@ class PrefixCache:
             self._store(sequence)
 
     def _find_best(self, token_ids: Sequence[int]) -> tuple[int | None, int]:
-        best_key, best_shared = None, 0
         # Looking at an entry makes it recently used; looking at all of them, oldest first, changes no order.
-        for key, sequence in list(self._sequences.items()):
-            shared = sequence.num_shared(token_ids)
-            is_worth_it = shared >= max(_MIN_SHARED_PART * sequence.num_tokens, 1)
-            is_worth_it = is_worth_it and shared >= min(_MIN_SHARED_TOKENS, sequence.num_tokens, len(token_ids))
-            if is_worth_it and shared > best_shared:
-                best_key, best_shared = key, shared
-        return best_key, best_shared
+        sequences = list(self._sequences.items())
+        return find_best(((key, sequence.token_ids) for key, sequence in sequences), token_ids)
 
     def _take_best(self, token_ids: Sequence[int]) -> CachedSequence:
         best_key, best_shared = self._find_best(token_ids)

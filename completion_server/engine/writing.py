@@ -29,14 +29,24 @@ class Generation:
     logprobs: tuple[float, ...]
     finish_reason: FinishReason
     stop_rule: str = ""
+    token_ends: tuple[int, ...] = ()
+    """Characters of ``text`` (before a stop rule cut it) that are there after each token."""
+    num_healed_bytes: int = 0
+    """Bytes before the cursor that the first tokens spell again."""
 
 
 class Writing:
     """A generation in progress."""
 
     def __init__(
-        self, detokenizer: Detokenizer, stop_rules: Sequence[StopRule], stop_token_ids: frozenset[int]
+        self,
+        detokenizer: Detokenizer,
+        stop_rules: Sequence[StopRule],
+        stop_token_ids: frozenset[int],
+        num_healed_bytes: int = 0,
     ) -> None:
+        self._num_healed_bytes = num_healed_bytes
+        self._token_ends: list[int] = []
         self._detokenizer = detokenizer
         self._stop_rules = stop_rules
         self._stop_token_ids = stop_token_ids
@@ -54,6 +64,7 @@ class Writing:
             self._token_ids.append(token.token_id)
             self._logprobs.append(token.logprob)
             self._detokenizer.add_token(token.token_id)
+            self._token_ends.append(len(self._detokenizer.text))
             self._stop = find_stop(self._stop_rules, self._detokenizer.text)
         if self._stop is not None:
             self.reason = FinishReason.STOP
@@ -67,4 +78,6 @@ class Writing:
             tuple(self._logprobs),
             self.reason,
             "" if stop is None else stop.rule,
+            tuple(self._token_ends),
+            self._num_healed_bytes,
         )

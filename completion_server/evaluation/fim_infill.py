@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec.structs import replace
+
+from completion_server.config import Settings
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.fim_spans import Hole, SpanKind, cut_hole, pick_span
 from completion_server.evaluation.held_out import SourceFile
@@ -23,6 +26,11 @@ class Completer(Protocol):
     def complete(self, request: CompletionRequest) -> Completion: ...
 
     def clear_caches(self) -> None: ...
+
+
+def with_nothing_hidden(settings: Settings) -> Settings:
+    """``settings`` under which what the model writes is what is scored, however unsure it was."""
+    return replace(settings, generation=replace(settings.generation, suggestions="eager"))
 
 
 @dataclass(frozen=True)

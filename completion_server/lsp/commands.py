@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
+from completion_server.lsp.feedback import ACCEPTED_COMMAND
 from completion_server.lsp.worker import WorkerState
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def execute_command(
     if command is None:
         raise JsonRpcInvalidParams(f"unknown command {params.command!r}")
     argument = params.arguments[0] if params.arguments else None
+    if params.command == ACCEPTED_COMMAND and params.arguments and len(params.arguments) == 2:
+        argument = list(params.arguments)
     return command(server, argument)
 
 
@@ -65,12 +68,19 @@ async def clear_caches(server: CompletionLanguageServer, _argument: object) -> R
     return {"cleared": was_cleared}
 
 
+def accepted(server: CompletionLanguageServer, argument: object) -> Result:
+    """An item was accepted; the editor runs this by itself. The arguments are those of the item's command."""
+    key, number = argument if isinstance(argument, list) else (argument, 0)
+    return {"recorded": server.feedback.accept(key, number)}
+
+
 _COMMANDS: dict[str, Callable[[CompletionLanguageServer, Any], Result | Awaitable[Result]]] = {
     "completionServer.status": status,
     "completionServer.pause": pause,
     "completionServer.resume": resume,
     "completionServer.explain": explain,
     "completionServer.clearCaches": clear_caches,
+    ACCEPTED_COMMAND: accepted,
 }
 COMMAND_NAMES = tuple(_COMMANDS)
 

@@ -5,7 +5,7 @@ LSP 3.18, "Position", "Inline Completion Request".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lsprotocol import types
@@ -70,16 +70,20 @@ def completion_to_lsp(
     encoding: PositionEncoding,
     selected: SelectedCompletion | None = None,
     max_items: int = 1,
+    command_for: Callable[[int], types.Command] | None = None,
 ) -> types.InlineCompletionList:
     """The reply: at most ``max_items`` items, each with its range.
 
     An item that does not extend the selected entry is left out, since editors show it in the entry's place
-    (LSP 3.18, ``SelectedCompletionInfo``).
+    (LSP 3.18, ``SelectedCompletionInfo``). ``command_for(number)`` is what the editor runs when it accepts the
+    completion's item of that number.
     """
-    fitting = [item for item in completion.items if selected is None or _extends(item, selected)]
-    return types.InlineCompletionList(
-        items=[_item_to_lsp(item, document, encoding) for item in fitting[:max_items]]
-    )
+    items: list[types.InlineCompletionItem] = []
+    for number, item in enumerate(completion.items):
+        if len(items) < max_items and (selected is None or _extends(item, selected)):
+            items.append(_item_to_lsp(item, document, encoding))
+            items[-1].command = None if command_for is None else command_for(number)
+    return types.InlineCompletionList(items=items)
 
 
 def _extends(item: CompletionItem, selected: SelectedCompletion) -> bool:

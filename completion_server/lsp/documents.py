@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from lsprotocol import types
 
-from completion_server.document import Document, LineBuffer, PositionEncoding
+from completion_server.document import Document, LineBuffer, Position, PositionEncoding
 from completion_server.request import RecentEdit, WorkspaceView
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ class OpenDocument:
         self.version = version
         self._buffer = LineBuffer(text)
         self._snapshot: Document | None = None
+        self.last_asked_at: Position | None = None
+        """Where a completion was last asked for: the best guess at the cursor that LSP allows."""
 
     def apply(
         self,
@@ -134,6 +136,21 @@ class DocumentStore:
             return None
         self._touch(uri)
         return document.snapshot()
+
+    def peek(self, uri: str) -> Document | None:
+        """The document's text now, or None when it is not open; does not count as use."""
+        document = self._documents.get(uri)
+        return None if document is None else document.snapshot()
+
+    def note_asked(self, uri: str, position: Position) -> None:
+        """A completion was asked for at ``position``."""
+        if (document := self._documents.get(uri)) is not None:
+            document.last_asked_at = position
+
+    def last_asked_at(self, uri: str) -> Position | None:
+        """Where that was last, in an open document."""
+        document = self._documents.get(uri)
+        return None if document is None else document.last_asked_at
 
     def view(self, uri: str, root_uri: str | None = None) -> WorkspaceView:
         """The most recently used documents apart from ``uri``, at most MAX_OTHER_DOCUMENTS."""

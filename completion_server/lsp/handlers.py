@@ -32,7 +32,14 @@ from completion_server.lsp.workspace import (
     did_save,
     register_for_file_changes,
 )
-from completion_server.request import CancellationToken, CompletionRequest, Deadline, FinishReason, TriggerKind
+from completion_server.request import (
+    CancellationToken,
+    Completion,
+    CompletionRequest,
+    Deadline,
+    FinishReason,
+    TriggerKind,
+)
 
 if TYPE_CHECKING:
     from completion_server.lsp.server import CompletionLanguageServer
@@ -59,6 +66,8 @@ def register_handlers(server: CompletionLanguageServer) -> None:
         types.WORKSPACE_DID_CHANGE_WATCHED_FILES: did_change_watched_files,
         types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_workspace_folders,
         types.TEXT_DOCUMENT_INLINE_COMPLETION: inline_completion,
+        "textDocument/didShowCompletion": did_show_completion,
+        "textDocument/didPartiallyAcceptCompletion": did_partially_accept_completion,
     }
     for method, handler in handlers.items():
         server.protocol.register(method, partial(handler, server))
@@ -147,6 +156,7 @@ def did_open(server: CompletionLanguageServer, params: types.DidOpenTextDocument
 def did_change(server: CompletionLanguageServer, params: types.DidChangeTextDocumentParams) -> None:
     """Apply edits. A request for the text before them is of no use any more, whether or not it is cancelled."""
     document = params.text_document
+    server.feedback.see_change(document.uri, params.content_changes)
     is_known = server.documents.change(document.uri, document.version, params.content_changes)
     if is_known and params.content_changes:
         server.worker.withdraw_document(document.uri, "the text has changed")
@@ -156,7 +166,32 @@ def did_close(server: CompletionLanguageServer, params: types.DidCloseTextDocume
     """The document is the disk's again, and so unknown here."""
     server.worker.withdraw_document(params.text_document.uri, "the document was closed")
     server.documents.close(params.text_document.uri)
+    server.feedback.close_document(params.text_document.uri)
     server.worker.note_file_changes([params.text_document.uri])
+
+
+def did_show_completion(server: CompletionLanguageServer, params: object) -> None:
+    """An item is on the screen. ``params`` is ``{"item": ...}``, the item as it was sent."""
+    key, _number = _suggestion_of(params)
+    server.feedback.confirm(key)
+
+
+def did_partially_accept_completion(server: CompletionLanguageServer, params: object) -> None:
+    """The first ``acceptedLength`` characters of an item were taken over."""
+    key, number = _suggestion_of(params)
+    num_chars = params.get("acceptedLength") if isinstance(params, dict) else None
+    if isinstance(num_chars, int):
+        server.feedback.accept(key, number, num_chars)
+
+
+def _suggestion_of(params: object) -> tuple[object, object]:
+    """Key and number in the command of ``params``' item; None where there is no such thing."""
+    value: Any = params
+    try:
+        key, number = value["item"]["command"]["arguments"]
+    except (KeyError, TypeError, ValueError):
+        return None, None
+    return key, number
 
 
 def inline_completion(
@@ -175,6 +210,7 @@ def inline_completion(
     except Exception:
         log.exception("a request could not be read")
         return types.InlineCompletionList(items=[])
+    server.documents.note_asked(uri, request.position)
     job = server.worker.submit(request)
     loop = asyncio.get_running_loop()
     expiry = loop.call_later(max(0.0, request.deadline.remaining_ms) / 1000, server.worker.expire, job)
@@ -189,7 +225,12 @@ async def _answer(server: CompletionLanguageServer, job: Job) -> types.InlineCom
     try:
         completion = await asyncio.wrap_future(job.future)
         reply = completion_to_lsp(
-            completion, request.document, server.documents.encoding, request.selected, request.max_items
+            completion,
+            request.document,
+            server.documents.encoding,
+            request.selected,
+            request.max_items,
+            _offer(server, request, completion),
         )
         server.remember_trace(job.uri, _trace(job, completion.trace, completion.finish_reason.value, reply))
     except Exception:
@@ -198,6 +239,17 @@ async def _answer(server: CompletionLanguageServer, job: Job) -> types.InlineCom
     if completion.finish_reason not in (FinishReason.CANCELLED, FinishReason.SKIPPED):
         server.last_latency_ms = (time.monotonic() - request.arrived_at) * 1000
     return reply
+
+
+def _offer(
+    server: CompletionLanguageServer, request: CompletionRequest, completion: Completion
+) -> Callable[[int], types.Command] | None:
+    """Tell the log what is about to be shown; the items' commands."""
+    if not server.settings.log.acceptance:
+        return None
+    latency_ms = (time.monotonic() - request.arrived_at) * 1000
+    key = server.feedback.offer(request, completion, server.settings.model.name, latency_ms)
+    return None if key is None else partial(server.feedback.command_for, key)
 
 
 def _on_answered(

@@ -36,6 +36,8 @@ class Service(Protocol):
 
     def prefill(self, request: CompletionRequest) -> None: ...
 
+    def prefill_place(self, request: CompletionRequest) -> None: ...
+
     def apply_settings(self, settings: Settings) -> None: ...
 
     def clear_caches(self) -> None: ...
@@ -67,6 +69,11 @@ class IdleWork:
 def reading(request: CompletionRequest) -> IdleWork:
     """Read ``request``'s document before anybody asks for a place in it."""
     return IdleWork(lambda service: service.prefill(request), request.cancellation)
+
+
+def returning(request: CompletionRequest) -> IdleWork:
+    """Read the prompt for ``request``'s place, which somebody is going to return to."""
+    return IdleWork(lambda service: service.prefill_place(request), request.cancellation)
 
 
 def following(request: CompletionRequest, completion: Completion) -> IdleWork | None:

@@ -21,10 +21,11 @@ from pygls.lsp.server import LanguageServer
 
 from completion_server import __version__
 from completion_server.config import Options, Settings
-from completion_server.document import Position
+from completion_server.document import Document, Position
 from completion_server.logs import set_level
 from completion_server.lsp.configuration import Configuration
 from completion_server.lsp.documents import DocumentStore
+from completion_server.lsp.feedback import Feedback
 from completion_server.lsp.handlers import register_handlers
 from completion_server.lsp.job import BuildService
 from completion_server.lsp.progress import LoadingProgress
@@ -33,6 +34,8 @@ from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_clie
 from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.lsp.workspace import Folders
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
+from completion_server.usage_log.store import now
+from completion_server.usage_log.writer import UsageWriter
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,8 @@ class CompletionLanguageServer(LanguageServer):
             on_state=lambda: self.post(self._on_worker_state),
             on_progress=lambda message, fraction: self.post(self._on_progress, message, fraction),
         )
+        self.usage = UsageWriter()
+        self.feedback = Feedback(self.usage, self.documents.peek, self._call_later)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished = asyncio.Event()
         self._may_load = False
@@ -74,6 +79,10 @@ class CompletionLanguageServer(LanguageServer):
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log only: pygls' own would pop up window/showMessage at the user."""
         log.error("%s: %s", getattr(source, "__name__", source), error)
+
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        if self._loop is not None:
+            self._loop.call_later(seconds, call)
 
     def post(self, callback: Callable[..., object], *args: object) -> None:
         """Run ``callback`` on the event loop; from any thread; nothing happens when the loop is gone."""
@@ -100,6 +109,7 @@ class CompletionLanguageServer(LanguageServer):
         )
         await self._finished.wait()
         connection.close()
+        self.usage.close()
         self.protocol.writer = None
         return self.protocol.exit_code
 
@@ -138,6 +148,9 @@ class CompletionLanguageServer(LanguageServer):
         self._traces[uri] = trace
         if len(self._traces) > _MAX_TRACES:
             self._traces.popitem(last=False)
+        log.debug("%s", trace)
+        if self.settings.log.traces:
+            self.usage.trace({"at": now(), **trace})
 
     def last_trace(self, uri: str | None = None) -> dict[str, object] | None:
         """The explanation of the last request, of ``uri`` if given."""
@@ -148,13 +161,29 @@ class CompletionLanguageServer(LanguageServer):
     def prepare_last_document(self) -> None:
         """Let the model read the document used last before anybody asks; the cursor may be anywhere in it."""
         uri = self.documents.last_used_uri
-        document = self.documents.snapshot(uri) if uri is not None else None
-        if document is None or self.is_paused or document.language_id in self.settings.disabled_languages:
-            return
-        end = document.clamp(Position(len(document.lines), 0))
+        document = self._completed_document(uri) if uri is not None else None
+        if document is not None:
+            self.worker.prepare(self._idle_request(document, Position(len(document.lines), 0)))
+
+    def prepare_place(self, uri: str) -> None:
+        """Let the model read the text around where was asked last: a formatter may have changed it."""
+        position = self.documents.last_asked_at(uri)
+        document = self._completed_document(uri) if position is not None else None
+        if document is not None and position is not None:
+            self.worker.prepare_place(self._idle_request(document, position))
+
+    def _completed_document(self, uri: str) -> Document | None:
+        """The document as it is now; None where no completions are given."""
+        document = self.documents.snapshot(uri)
+        if document is None or not self.settings.enabled or self.is_paused:
+            return None
+        return None if document.language_id in self.settings.disabled_languages else document
+
+    def _idle_request(self, document: Document, position: Position) -> CompletionRequest:
         kind, token = TriggerKind.AUTOMATIC, CancellationToken()
         view = self.documents.view(document.uri, self.folders.root_of(document.uri))
-        self.worker.prepare(CompletionRequest(document, end, kind, Deadline.never(), token, workspace=view))
+        place = document.clamp(position)
+        return CompletionRequest(document, place, kind, Deadline.never(), token, workspace=view)
 
     @property
     def loading_progress(self) -> tuple[str, float | None]:

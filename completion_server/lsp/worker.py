@@ -18,8 +18,17 @@ from enum import Enum
 from functools import partial
 
 from completion_server.config import Settings
-from completion_server.errors import CompletionServerError
-from completion_server.lsp.job import BuildService, IdleWork, Job, ReportProgress, Service, following, reading
+from completion_server.errors import CompletionServerError, SharedEngineError
+from completion_server.lsp.job import (
+    BuildService,
+    IdleWork,
+    Job,
+    ReportProgress,
+    Service,
+    following,
+    reading,
+    returning,
+)
 from completion_server.request import Completion, CompletionRequest, FinishReason
 
 log = logging.getLogger(__name__)
@@ -165,6 +174,14 @@ class CompletionWorker:
             if self._state is WorkerState.READY and self._running is None and not self._pending:
                 self._stop_idle_work()
                 self._idle_work = reading(request)
+                self._condition.notify_all()
+
+    def prepare_place(self, request: CompletionRequest) -> None:
+        """Read the prompt for a place that is known, as long as nothing at all is to be done."""
+        with self._condition:
+            is_idle = self._state is WorkerState.READY and self._running is None and not self._pending
+            if is_idle and self._idle_work is None and self._running_idle_work is None:
+                self._idle_work = returning(request)
                 self._condition.notify_all()
 
     def expire(self, job: Job) -> None:
@@ -348,7 +365,8 @@ class CompletionWorker:
             completion = service.complete(request)
         except BaseException as error:  # noqa: BLE001 - logged; the thread must live on
             self._log_once("a request failed", error)
-            completion = Completion.empty(FinishReason.ERROR, {"reason": type(error).__name__})
+            reason = str(error) if isinstance(error, SharedEngineError) else type(error).__name__
+            completion = Completion.empty(FinishReason.ERROR, {"reason": reason})
         with self._condition:
             self._running = None
             self._refresh_status(service)
@@ -379,7 +397,10 @@ class CompletionWorker:
             log.debug("%s again: %s", what, key[0])
             return
         self._seen_errors.add(key)
-        log.error("%s", what, exc_info=error)
+        if isinstance(error, SharedEngineError):
+            log.error("%s: %s", what, error)
+        else:
+            log.error("%s", what, exc_info=error)
 
 
 def _settle(future: Future[bool], value: bool) -> None:

@@ -56,8 +56,9 @@ def did_change_workspace_folders(
 
 
 def did_save(server: CompletionLanguageServer, params: types.DidSaveTextDocumentParams) -> None:
-    """For clients that watch no files: the text on disk is another from now on."""
+    """The text on disk is another, for clients that watch no files; and the user is likely to go on typing."""
     server.worker.note_file_changes([params.text_document.uri])
+    server.prepare_place(params.text_document.uri)
 
 
 async def register_for_file_changes(server: CompletionLanguageServer) -> None:

@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from completion_server.document import Document, Position
+from completion_server.lexicon import lexicon_of, scan
+from completion_server.trigger import indent_width, window_start
 
 _LINES_LOOKED_AT = 8
+_INDENT_LINES = 40
+_TREE_LINES_BEFORE, _TREE_LINES_AFTER = 30, 10
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,23 @@ class Place:
     is_partial: bool
     """The generation was cut off by the clock or by its length, so its end is arbitrary."""
     is_single_line: bool
+    language_id: str = ""
+    window_before: str = ""
+    """Text before the cursor, from some lines before its own; what a syntax tree is made of."""
+    window_after: str = ""
+    """Text from the cursor to a line at most 10 after the cursor's, line end included."""
+    inside: str = ""
+    """What ends the string or comment that the cursor is in, "" in code."""
+    next_indent_width: int = 0
+    """Columns that the first of ``lines_after`` is indented by."""
+    indent_unit: str = ""
+    """A tab or some spaces, as the lines around begin with; "" where none is indented."""
 
     @classmethod
     def of(cls, document: Document, position: Position, *, is_partial: bool, is_single_line: bool) -> Place:
         line = position.line
+        start = window_start(document, line, _TREE_LINES_BEFORE)
+        window_before = document.text_before(position, start).replace("\r\n", "\n")
         before = document.lines[max(line - 3 * _LINES_LOOKED_AT, 0) : line]
         after = document.lines[line + 1 : line + 1 + 3 * _LINES_LOOKED_AT]
         return cls(
@@ -38,7 +55,21 @@ class Place:
             line_end=_line_end(document, line),
             is_partial=is_partial,
             is_single_line=is_single_line,
+            language_id=document.language_id,
+            window_before=window_before,
+            window_after=document.text_after(position, line + 1 + _TREE_LINES_AFTER).replace("\r\n", "\n"),
+            inside=scan(lexicon_of(document.language_id), window_before).inside,
+            next_indent_width=indent_width(next((text for text in after if text.strip()), "")),
+            indent_unit=_indent_unit(document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]),
         )
+
+
+def _indent_unit(lines: Iterable[str]) -> str:
+    indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip()]
+    if any(indent.startswith("\t") for indent in indents):
+        return "" if any(indent.startswith(" " * 2) for indent in indents) else "\t"
+    widths = [len(indent) for indent in indents if len(indent) > 1]
+    return " " * min(widths) if widths else ""
 
 
 def _written(lines: Iterable[str]) -> tuple[str, ...]:

@@ -17,6 +17,13 @@ def drop_repeated_line_above(text: str, place: Place) -> str:
     return text
 
 
+def drop_repeated_block_above(text: str, place: Place) -> str:
+    """Several lines that are the last ones before the cursor's line, once more."""
+    lines = [line.strip() for line in (place.before_on_line + text).split("\n") if line.strip()]
+    above = place.lines_before[: len(lines)][::-1]
+    return "" if len(lines) > 1 and tuple(lines) == above else text
+
+
 def cut_repeated_lines(text: str, place: Place) -> str:  # noqa: ARG001 - one signature for all filters
     """Cut where a line comes for the third time in a row."""
     lines = text.split("\n")

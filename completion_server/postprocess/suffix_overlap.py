@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from completion_server.postprocess.place import Place
+from completion_server.trigger import indent_width
 
 _CLOSERS = ")]}>\"'`"
 _OPENER = {")": "(", "]": "[", "}": "{", ">": "<"}
@@ -48,6 +51,17 @@ def drop_lines_that_follow(text: str, place: Place) -> str:
     if len(wanted) >= _MIN_LINE and (place.before_on_line + lines[0]).strip() == wanted:
         return ""
     for number, line in enumerate(lines[1:], start=1):
-        if line.strip() == wanted and (len(wanted) >= _MIN_LINE or number == len(lines) - 1):
+        if number + 1 < len(lines) and _is_pair_below(line, lines[number + 1], place.lines_after):
+            return "\n".join(lines[:number]).rstrip()
+        is_short_too = number == len(lines) - 1 and indent_width(line) == place.next_indent_width
+        if line.strip() == wanted and (len(wanted) >= _MIN_LINE or is_short_too):
             return "\n".join(lines[:number]).rstrip()
     return text
+
+
+def _is_pair_below(line: str, next_line: str, below: tuple[str, ...]) -> bool:
+    """Whether both lines stand one after the other a little further down."""
+    first, second = line.strip(), next_line.strip()
+    if min(len(first), len(second)) < _MIN_LINE:
+        return False
+    return any(pair == (first, second) for pair in pairwise(below))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from completion_server.engine.writing import Generation
 from completion_server.engine.stopping import StopAt, StopRule, find_stop
+from completion_server.engine.writing import Generation
 from completion_server.request import FinishReason
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from completion_server.bootstrap import build_service
-from completion_server.config import Settings
+from completion_server.config import RemoteSettings, Settings
+from completion_server.evaluation.fim_infill import with_nothing_hidden
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.training.adapt import AdaptTask, prepare_adapt
 from completion_server.training.checkpoint import find_checkpoints
@@ -83,5 +84,6 @@ def _adapt_task(task: PersonaliseTask, corpus: Path) -> AdaptTask:
 
 def _score(task: PersonaliseTask, model: Path, settings: Settings, report: Report) -> list[FilledHole]:
     own_model = msgspec.structs.replace(settings.model, name=str(model), fim_format="auto")
-    service = build_service(msgspec.structs.replace(settings, model=own_model), report)
+    own = msgspec.structs.replace(with_nothing_hidden(settings), model=own_model, remote=RemoteSettings())
+    service = build_service(own, report)
     return score_on_held_out(service, task.directory / CORPUS_NAME, task.num_holes, report)

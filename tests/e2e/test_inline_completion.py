@@ -28,6 +28,7 @@ def test_items_extend_the_selected_completion(client: RawClient) -> None:
     params = inline_params(0, 6, trigger=1)
     params["context"]["selectedCompletionInfo"] = {"range": range_, "text": "bar"}
     (item,) = client.call("textDocument/inlineCompletion", params)["items"]
+    assert item.pop("command")["command"] == "completionServer.accepted"
     assert item == {"insertText": "bar_extended", "range": range_}
 
 

@@ -168,5 +168,5 @@ def test_capabilities_are_advertised(raw: RawClient) -> None:
     assert capabilities["textDocumentSync"] == {"openClose": True, "change": 2, "save": True}
     assert capabilities["positionEncoding"] == "utf-16"
     commands = capabilities["executeCommandProvider"]["commands"]
-    names = ("status", "pause", "resume", "explain", "clearCaches")
+    names = ("status", "pause", "resume", "explain", "clearCaches", "accepted")
     assert commands == [f"completionServer.{name}" for name in names]

@@ -58,6 +58,27 @@ def test_shrinking_the_budget_drops_the_oldest() -> None:
     assert feed(cache, DOCUMENT_B) == len(DOCUMENT_B)
 
 
+def test_clearing_also_forgets_what_is_in_use() -> None:
+    cache = PrefixCache(MODEL, 10 * BYTES_PER_SEQUENCE)
+    with cache.acquire(DOCUMENT_A) as sequence:
+        sequence.feed(DOCUMENT_A, 0)
+        cache.clear()
+    assert cache.num_sequences == 0
+    assert feed(cache, DOCUMENT_A) == 0
+    assert feed(cache, DOCUMENT_A) == len(DOCUMENT_A)
+
+
+@given(
+    held=st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=30), max_size=6),
+    asked=st.lists(st.integers(0, 2), min_size=1, max_size=30),
+)
+def test_a_snapshot_knows_what_the_cache_holds(held: list[list[int]], asked: list[int]) -> None:
+    cache = PrefixCache(MODEL, 10 * BYTES_PER_SEQUENCE)
+    for token_ids in held:
+        feed(cache, token_ids)
+    assert cache.snapshot().num_held(asked) == cache.num_held(asked)
+
+
 def test_a_hit_copies_nothing() -> None:
     cache = PrefixCache(MODEL, 10 * BYTES_PER_SEQUENCE)
     with cache.acquire(DOCUMENT_A) as first:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from completion_server.engine.stopping import (
     BlankLine,
     Dedent,
+    ForeignCloser,
     LineEnd,
     MaxLines,
     Repetition,
+    RestReached,
     StopRule,
     SuffixReached,
     find_stop,
@@ -107,3 +111,71 @@ def test_no_stop_rule_is_a_string_of_ordinary_code() -> None:
     rules = [LineEnd(), Dedent(0), BlankLine(), MaxLines(9), SuffixReached(""), Repetition()]
     for code in ("// comment", "t.", "}", "#", "'''", "end", "return"):
         assert find_stop(rules, code) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\n    a()\n}\n", "\n    a()\n}"),
+        ("\n    a()\n});\nb", "\n    a()\n});"),
+        ("\n    a()\n}", None),  # the line may yet go on
+        ("\n    a()\nb", "\n    a()"),
+    ],
+)
+def test_a_closer_that_the_suffix_lacks_is_kept(text: str, expected: str | None) -> None:
+    assert kept(Dedent(1, closer="}", language_id="javascript"), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('    s = """a\nb\n"""\n    c', None),  # inside a string
+        ("    s = f(\n1,\n2)\n    c", None),  # inside a bracket
+        ("    s = f(1)  # (\nb", "    s = f(1)  # ("),  # a bracket in a comment is none
+        ('    s = "("\nb', '    s = "("'),
+    ],
+)
+def test_dedent_does_not_judge_lines_inside_brackets_and_strings(text: str, expected: str | None) -> None:
+    assert kept(Dedent(4, language_id="python"), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("closer", "text", "expected"),
+    [
+        (")", "a, b)  + 1", "a, b"),
+        (")", "f(a), b", None),
+        (")", "')', b  ", None),  # in a string
+        ("]", "a)   ", None),  # another bracket
+        ("", "a)   ", None),
+        ("}", "\n  a\n}\n  ", "\n  a"),
+    ],
+)
+def test_foreign_closer(closer: str, text: str, expected: str | None) -> None:
+    assert kept(ForeignCloser(closer, "python"), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("rest", "text", "expected"),
+    [("if a else b", "1 if a else b", "1 "), ("))", "a))", None), ("", "a", None), ("x", "x = x", None)],
+)
+def test_rest_reached(rest: str, text: str, expected: str | None) -> None:
+    assert kept(RestReached(rest), text) == expected
+
+
+def test_repetition_goes_back_to_whole_lines() -> None:
+    assert kept(Repetition(), "a = 0\n" + "    self.count += 1\n" * 3) == "a = 0\n    self.count += 1"
+
+
+@example("'[[[[[\n[[", [1, 3, 4, 1])  # the string ends with its line, also where that is not read yet
+@given(st.text("ab(){}[]'\"#\n ", max_size=60), st.lists(st.integers(1, 4), max_size=60))
+def test_a_text_in_pieces_is_cut_as_the_whole(text: str, sizes: list[int]) -> None:
+    """What rules remember changes nothing: fed piece by piece, or with another text between, as anew."""
+
+    def new() -> list[StopRule]:
+        return [Dedent(2, closer="}", language_id="python"), ForeignCloser(")", "python"), Repetition()]
+
+    rules, end = new(), 0
+    for size in sizes:
+        end += size
+        find_stop(rules, "x(" * 3) if size == 4 else None
+        assert find_stop(rules, text[:end]) == find_stop(new(), text[:end])

@@ -60,6 +60,32 @@ def test_nothing_is_read_beside_a_job_or_before_the_model_is_there(bench: Bench)
     assert bench.service.events.empty()
 
 
+def test_a_place_is_read_only_when_there_is_nothing_else_to_do(bench: Bench) -> None:
+    bench.ready()
+    bench.worker.prepare(opened("1"))
+    bench.expect("prefill", "1")
+    bench.worker.prepare_place(opened("beside"))
+    bench.passes(3)
+    assert bench.worker.clear_caches().result(30)
+    seen = [bench.service.events.get(timeout=30)]
+    while seen[-1] != ("clear", ""):
+        seen.append(bench.service.events.get(timeout=30))
+    assert ("prefill place", "beside") not in seen
+    bench.worker.prepare_place(opened("2"))
+    bench.expect("prefill place", "2")
+
+
+def test_a_place_that_is_read_gives_way_to_a_job(bench: Bench) -> None:
+    bench.ready()
+    bench.worker.prepare_place(opened("1"))
+    bench.expect("prefill place", "1")
+    job = bench.submit("2")
+    bench.passes(4)
+    bench.expect("cancelled", "1")
+    bench.expect("complete", "2")
+    assert text(job) == "2"
+
+
 def test_a_well_finished_answer_is_looked_ahead_from_when_it_has_been_sent(bench: Bench) -> None:
     bench.ready()
     job = bench.submit("1")

@@ -62,6 +62,10 @@ class SteppedService:
         self.events.put(("prefill", request.request_id))
         self._run(request)
 
+    def prefill_place(self, request: CompletionRequest) -> None:
+        self.events.put(("prefill place", request.request_id))
+        self._run(request)
+
     def _run(self, request: CompletionRequest) -> Completion:
         for _ in range(3):
             if request.cancellation.is_cancelled:

@@ -11,7 +11,7 @@ from completion_server.document import PositionEncoding
 from completion_server.lsp.documents import DocumentStore
 from completion_server.lsp.workspace import Folders
 from completion_server.request import RecentEdit
-from tests.support.raw_client import URI, RawClient
+from tests.support.raw_client import URI, RawClient, replacement
 
 
 def folder(uri: str) -> types.WorkspaceFolder:
@@ -95,3 +95,16 @@ def test_the_folder_of_the_document_is_what_is_asked_with(raw: RawClient) -> Non
     raw.notify("workspace/didChangeWorkspaceFolders", {"event": event})
     raw.items(raw.ask(0, 5))
     assert raw.command("explain")["root"] == "file:///other"
+
+
+def test_what_a_formatter_left_is_read_again_where_the_cursor_was(raw: RawClient) -> None:
+    raw.ready()
+    raw.open("x  =  1\ny = 2\n")
+    raw.notify("textDocument/didSave", {"textDocument": {"uri": URI}})  # nobody has asked yet: no place is known
+    raw.items(raw.ask(1, 5))
+    raw.wait_until_idle()
+    raw.change(2, replacement((0, 0), (0, 7), "x = 1"))
+    raw.notify("textDocument/didSave", {"textDocument": {"uri": URI}})
+    while not (places := raw.wait_until_idle()["model"]["places"]):
+        pass
+    assert places == [["y = 2\n", 5]]

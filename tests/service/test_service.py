@@ -397,5 +397,13 @@ def test_an_opened_document_is_read_where_that_helps() -> None:
     assert engine.num_prefills == 1
 
 
+def test_a_place_is_read_wherever_it_is() -> None:
+    engine = ScriptedEngine()
+    service, prompts = make_service(engine)
+    prompts.starts_with_prefix = False
+    service.prefill_place(make_request("x = 1\n" * 10_000 + "ˇ"))
+    assert (engine.num_prefills, engine.num_calls) == (1, 0)
+
+
 def test_status_is_the_engines() -> None:
     assert make_service(ScriptedEngine())[0].status() == {"model": "scripted"}

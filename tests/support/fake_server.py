@@ -53,6 +53,7 @@ class FakeService:
             0,
         )
         self._changed_files: list[str] = []
+        self._places: list[list[object]] = []
         self._busy = threading.Lock()
         self._main_thread = threading.get_ident()
 
@@ -85,6 +86,11 @@ class FakeService:
         with self._alone():
             self._counts["prefilled"] += 1
 
+    def prefill_place(self, request: CompletionRequest) -> None:
+        with self._alone():
+            line = request.document.lines[request.position.line]
+            self._places.append([line, request.position.column])
+
     def apply_settings(self, settings: Settings) -> None:
         with self._alone():
             self._counts["applied"] += 1
@@ -104,6 +110,7 @@ class FakeService:
         return {
             **self._counts,
             "changedFiles": self._changed_files,
+            "places": self._places,
             "loads": FakeService.num_loads,
             "name": self._settings.model.name,
             "temperature": self._settings.generation.temperature,

@@ -63,5 +63,14 @@ def make_model(shape: str, seed: int = 0) -> NativeModel | TransformersModel:
     return NativeModel(config, weights.__getitem__, torch.float64, torch.device("cpu"))
 
 
+def native_from_config(config: LlamaConfig, seed: int = 0) -> NativeModel:
+    """Our own forward over random float64 weights of ``config``."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config).double().eval()
+    weights = model.state_dict()
+    native = NativeConfig.from_dict(config.to_dict())
+    return NativeModel(native, weights.__getitem__, torch.float64, torch.device("cpu"))
+
+
 SHAPES = ("native:llama", "native:qwen2", "gpt2", "starcoder2")
 """Two Llama-like shapes through our own forward, two others through transformers."""

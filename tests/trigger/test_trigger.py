@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from completion_server.request import TriggerKind
 from completion_server.trigger import CompletionMode, decide_trigger, indent_width
@@ -53,3 +57,69 @@ def test_block_indent_is_deeper_than_the_line_that_opens_it() -> None:
 )
 def test_indent_width(line: str, width: int) -> None:
     assert indent_width(line) == width
+
+
+@pytest.mark.parametrize(
+    ("language_id", "marked", "mode", "reason"),
+    [
+        ("python", "d = {'a':ˇ\n", LINE, "inside_line"),
+        ("python", "f = lambda x:ˇ\n", LINE, "inside_line"),
+        ("python", "a[1:ˇ\n", LINE, "inside_line"),
+        ("python", "# as follows:ˇ\n", LINE, "inside_comment"),
+        ("python", "s = 'as follows:ˇ\n", LINE, "inside_string"),
+        ("python", 'def f():\n    """Notes:ˇ\n    """\n', LINE, "inside_string"),
+        ("python", 'def f():\n    """Notes.\n\n    if x:ˇ\n', LINE, "inside_string"),
+        ("python", "x = foo(ˇ\n", LINE, "inside_line"),
+        ("python", "x = foo(\n    ˇ\n", BLOCK, "after_block_opener"),
+        ("python", "def f():\n    rˇ\n", BLOCK, "after_block_opener"),
+        ("python", "def f():ˇ\n    return 1\n", LINE, "block_has_body"),
+        ("python", "def f():\n    ˇ\n    return 1\n", LINE, "block_has_body"),
+        ("javascript", "// see {ˇ\n", LINE, "inside_comment"),
+        ("javascript", "/* a\n * b {ˇ\n */\n", LINE, "inside_comment"),
+        ("javascript", "const o = { a:ˇ\n", LINE, "inside_line"),
+        ("javascript", "switch (x) {\n  case 1:ˇ\n}\n", BLOCK, "line_opens_block"),
+        ("javascript", "const t = `a\n{ˇ\n`;\n", LINE, "inside_string"),
+        ("go", "func f() {ˇ\n", BLOCK, "line_opens_block"),
+        ("rust", "fn f<'a>() {ˇ\n", BLOCK, "line_opens_block"),
+        ("json", '{\n  "a":ˇ\n}\n', BLOCK, "after_block_opener"),
+        ("yaml", "on:ˇ\n", BLOCK, "line_opens_block"),
+        ("markdown", "# Title\n\nˇ", NONE, "prose_not_begun"),
+        ("markdown", "As follows:ˇ", LINE, "prose"),
+        ("markdown", "```python\ndef f():ˇ\n```\n", BLOCK, "line_opens_block"),
+        ("plaintext", "Dear all, we {ˇ", LINE, "prose"),
+        ("gitcommit", "ˇ", NONE, "prose_not_begun"),
+    ],
+)
+def test_by_language(language_id: str, marked: str, mode: CompletionMode, reason: str) -> None:
+    trigger = decide_trigger(*parse_marked(marked, language_id=language_id), TriggerKind.AUTOMATIC)
+    assert (trigger.mode, trigger.reason) == (mode, reason)
+
+
+@given(
+    st.sampled_from(["", "x = 1\n", "def f():\n    ", "x = foo(\n    ", "if a:\n    b\n", "# c\n"]),
+    st.text("abc_", min_size=2),
+)
+def test_no_letter_of_a_word_flips_the_decision(head: str, word: str) -> None:
+    modes = {
+        decide_trigger(*parse_marked(f"{head}{word[:end]}ˇ\n"), TriggerKind.AUTOMATIC).mode
+        for end in range(1, len(word) + 1)
+    }
+    assert len(modes) == 1
+
+
+def test_the_first_statement_of_a_block_is_decided_as_its_empty_line() -> None:
+    modes = [
+        decide_trigger(*parse_marked(f"def f(a):\n    {typed}ˇ\n"), TriggerKind.AUTOMATIC).mode
+        for typed in ("", "r", "return", "return a", "x = foo(", "x = foo(a")
+    ]
+    assert modes == [BLOCK] * len(modes)
+
+
+def test_the_cost_does_not_grow_with_the_file() -> None:
+    """Only a window is parsed, however long the file is."""
+    long = "def f(a):\n    return a\n\n\n" * 12_500
+    document, position = parse_marked(long + "def g(a):ˇ\n" + long)
+    began = time.perf_counter()
+    for _ in range(5):
+        decide_trigger(document, position, TriggerKind.AUTOMATIC)
+    assert (time.perf_counter() - began) / 5 < 0.05  # a parse of the whole file takes ten times as long

@@ -1,0 +1,127 @@
+"""Runs the HTTP side on the engine's event loop: its address, its token, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from completion_server.config import Settings
+from completion_server.engine_host.server import EngineServer
+from completion_server.errors import ConfigError
+from completion_server.shared.address import write_private
+
+_LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+_MIN_TOKEN_CHARS = 20
+
+
+@dataclass(frozen=True)
+class HttpOptions:
+    """Where to listen, port 0 for any, and the token that requests have to bring."""
+
+    host: str
+    port: int
+    token: str
+
+
+def parse_http_address(text: str, *, allow_remote: bool) -> tuple[str, int]:
+    """HOST:PORT. Raises ConfigError for what is no address, and for another host than this one unless allowed."""
+    host, separator, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{text!r} is not HOST:PORT")
+    if not allow_remote and not _is_loopback(host):
+        raise ConfigError(
+            f"{host or 'every address'} can be reached from other machines; --http-allow-remote allows it"
+        )
+    return host, int(port)
+
+
+def default_token_path() -> Path:
+    """Where the token is kept from one start to the next."""
+    return platformdirs.user_data_path("completion-server", appauthor=False) / "http-token"
+
+
+def read_or_make_token(path: Path) -> str:
+    """The token in ``path``, made at the first call. Raises ConfigError when it cannot be read or kept."""
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        token = secrets.token_urlsafe(32)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(path, token.encode() + b"\n")
+        except OSError as error:
+            raise ConfigError(f"the token cannot be kept in {path}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the token in {path} cannot be read: {error}") from error
+    if len(token) < _MIN_TOKEN_CHARS:
+        raise ConfigError(f"the token in {path} is too short: remove the file")
+    return token
+
+
+@contextlib.asynccontextmanager
+async def serving_http(server: EngineServer, settings: Settings, options: HttpOptions) -> AsyncIterator[str]:
+    """Serve as long as the block runs; yields the address with the port that was found."""
+    try:
+        import uvicorn
+
+        from completion_server.engine_host.http_api import HttpApi
+    except ImportError as error:
+        raise ConfigError(f"HTTP needs more packages ({error}): pip install 'completion-server[http]'") from error
+    assert server.host is not None
+    listener = _listen(options)
+    names = _LOCAL_NAMES | {options.host.lower()} - {""}
+    app = HttpApi(server.host, server, settings).app(options.token, names)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # the engine has its own
+
+    http = Server(config)
+    task = asyncio.ensure_future(http.serve(sockets=[listener]))
+    try:
+        yield f"http://{_shown(options.host)}:{listener.getsockname()[1]}"
+    finally:
+        http.should_exit = True
+        await task
+
+
+def _listen(options: HttpOptions) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        return socket.create_server((options.host, options.port), family=family)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {options.host}:{options.port}: {error}") from error
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
