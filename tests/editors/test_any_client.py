@@ -55,7 +55,10 @@ def test_the_messages_and_the_client_without_packages(tmp_path: Path) -> None:
     assert status["state"] == "ready"
     assert shut_down is None
     assert completed["items"][0]["insertText"].startswith("load")
-    completed["items"][0]["insertText"] = REPLY["result"]["items"][0]["insertText"]
+    (item,), (shown,) = completed["items"], REPLY["result"]["items"]
+    item["insertText"] = shown["insertText"]
+    assert isinstance(item["command"]["arguments"].pop(0), str)  # new each time
+    shown["command"]["arguments"].pop(0)
     assert completed == REPLY["result"]
 
 
