@@ -67,14 +67,14 @@ _LARGE_MODEL_SETTINGS = MappingProxyType({"latency.automatic_timeout_ms": 800, "
 MODEL_ENTRIES: tuple[ModelEntry, ...] = (
     ModelEntry(
         name=DEFAULT_MODEL_NAME,
-        title="SmolLM2 135M Instruct",
+        title="SmolLM2 135M with fill-in-the-middle adapter",
         source=_SMOLLM2,
         licence="Apache-2.0",
         parameters=134_515_008,
-        fim_format="prefix-only",
-        description="Small general model, runs on any CPU. It cannot see the text after the cursor.",
+        fim_format="spm",
+        description="Small general model, taught to fill in the middle by this project; runs on any CPU.",
         download_size=_SMOLLM2.wheel_size,
-        recommended_settings=MappingProxyType({"context.max_suffix_tokens": 0}),
+        adapter="smollm2-135m-fim",
     ),
     ModelEntry(
         name="smollm2-135m-base",

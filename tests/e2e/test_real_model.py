@@ -59,14 +59,17 @@ def test_a_real_completion_of_a_real_model(patient: RawClient) -> None:
     assert trace["num_prompt_tokens"] > 50
 
 
-def test_an_opened_document_has_been_read_before_the_first_request(patient: RawClient) -> None:
+def test_an_opened_document_has_been_read_before_the_first_request(
+    start_client: Callable[..., RawClient],
+) -> None:
+    """Where the prompt begins with the text before the cursor; else the place has to be known."""
+    client = start(start_client, {**PATIENT, "model": {"fimFormat": "prefix-only"}})
     uri = "file:///work/opened.py"
-    patient.command("clearCaches")
-    patient.open(SAMPLE + "\n" + SAMPLE.replace("config", "state") + "\n", uri=uri)
-    while not patient.status()["model"]["prefix_cache_sequences"]:
+    client.open(SAMPLE + "\n" + SAMPLE.replace("config", "state") + "\n", uri=uri)
+    while not client.status()["model"]["prefix_cache_sequences"]:
         pass
-    patient.reply(patient.ask(12, 13, uri=uri))  # in the middle of it
-    trace = patient.command("explain", uri)
+    client.reply(client.ask(12, 13, uri=uri))  # in the middle of it
+    trace = client.command("explain", uri)
     assert trace["num_cached_tokens"] >= 0.9 * trace["num_prompt_tokens"] > 50
 
 
@@ -120,13 +123,13 @@ def test_a_deadline_holds_on_a_cold_prompt_of_4000_tokens(start_client: Callable
     # One forward pass and what a busy machine adds to handing over; far from the seconds that the prompt takes.
     assert trace["total_ms"] < 200 + trace["longest_pass_ms"] + 2000
     # The rest is read while nobody asks.
-    while client.status()["model"]["totals"]["num_prefilled_tokens"] < 3500:
+    while client.status()["model"]["totals"]["num_prefilled_tokens"] < 2500:
         pass
     client.change(2, insertion(num_lines, 0, "x"))
     client.items(client.ask(num_lines, 1))
     trace = client.command("explain", URI)
     assert "has_short_prompt" not in trace
-    assert trace["num_cached_tokens"] > 3400
+    assert trace["num_cached_tokens"] > 2400
     assert trace["num_prefilled_tokens"] < 64
 
 
