@@ -64,8 +64,8 @@ async function run() {
   const before = answers().length;
   await editor.focus();
   await editor.keyboard.press("Control+End");
-  await editor.keyboard.press("Enter");
-  await editor.keyboard.type("json.");
+  for (const _ of `.${seen.partial.split("\n")[0]}`) await editor.keyboard.press("Backspace");
+  await editor.keyboard.type(".");
   await until("an answer while paused", () => answers().length > before);
   seen.answersWhilePaused = answers().slice(before);
   seen.ghostWhilePaused = await editor.ghost();
