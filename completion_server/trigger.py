@@ -11,12 +11,14 @@ to the trace. Rules, first match wins:
 5. Inside a comment or a string: the rest of the line. A colon opens nothing there.
 6. The line so far opens a block: a block. So says its end (``:``, ``{``, ``=>``, ``then``, ...), unless the syntax
    tree says that the colon belongs to a dictionary, a lambda, a slice or a type. Not if the block has a body.
-7. The line begins the body of a block that the last written line opens, and that has no body: a block.
+7. The line is empty and begins the body of a block that the last written line opens, and that has no body: a
+   block. By hand also when its first statement has been begun.
 8. Otherwise the rest of the line; by hand on an empty line a block.
 
-The decision must not flip from key to key. It needs no memory for that, so all threads find the same: rule 7 holds
-on the empty line and while its first statement is typed; an open bracket makes a block of what stands on the next
-lines, not of what follows on its own line; and no rule looks at the letters of a word.
+The decision must not flip from key to key. It needs no memory for that, so all threads find the same: an open
+bracket makes a block of what stands on the next lines, not of what follows on its own line; a statement that has
+been begun is finished first (a block that was shown before is typed along from memory); and no rule looks at the
+letters of a word.
 """
 
 from __future__ import annotations
@@ -92,7 +94,8 @@ def _decide_in_code(document: Document, position: Position, before: str, after: 
             return Trigger(CompletionMode.LINE, "block_has_body")
         closer = _missing_closer(document, position.line, before)
         return Trigger(CompletionMode.BLOCK, "line_opens_block", indent_width(before) + 1, closer)
-    opener = _last_written_line(document, position.line)
+    # A statement that has been begun is finished first: a block at every key of it would cost the whole deadline.
+    opener = None if before.strip() and not is_invoked else _last_written_line(document, position.line)
     if opener is not None and opens_block(document, opener):
         indent = indent_width(document.lines[opener])
         if not _has_body(document, position.line, indent):

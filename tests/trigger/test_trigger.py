@@ -71,7 +71,7 @@ def test_indent_width(line: str, width: int) -> None:
         ("python", 'def f():\n    """Notes.\n\n    if x:ˇ\n', LINE, "inside_string"),
         ("python", "x = foo(ˇ\n", LINE, "inside_line"),
         ("python", "x = foo(\n    ˇ\n", BLOCK, "after_block_opener"),
-        ("python", "def f():\n    rˇ\n", BLOCK, "after_block_opener"),
+        ("python", "def f():\n    rˇ\n", LINE, "inside_line"),
         ("python", "def f():ˇ\n    return 1\n", LINE, "block_has_body"),
         ("python", "def f():\n    ˇ\n    return 1\n", LINE, "block_has_body"),
         ("javascript", "// see {ˇ\n", LINE, "inside_comment"),
@@ -81,7 +81,7 @@ def test_indent_width(line: str, width: int) -> None:
         ("javascript", "const t = `a\n{ˇ\n`;\n", LINE, "inside_string"),
         ("go", "func f() {ˇ\n", BLOCK, "line_opens_block"),
         ("rust", "fn f<'a>() {ˇ\n", BLOCK, "line_opens_block"),
-        ("json", '{\n  "a":ˇ\n}\n', BLOCK, "after_block_opener"),
+        ("json", '{\n  "a":ˇ\n}\n', LINE, "inside_line"),
         ("yaml", "on:ˇ\n", BLOCK, "line_opens_block"),
         ("markdown", "# Title\n\nˇ", NONE, "prose_not_begun"),
         ("markdown", "As follows:ˇ", LINE, "prose"),
@@ -107,12 +107,15 @@ def test_no_letter_of_a_word_flips_the_decision(head: str, word: str) -> None:
     assert len(modes) == 1
 
 
-def test_the_first_statement_of_a_block_is_decided_as_its_empty_line() -> None:
-    modes = [
-        decide_trigger(*parse_marked(f"def f(a):\n    {typed}ˇ\n"), TriggerKind.AUTOMATIC).mode
-        for typed in ("", "r", "return", "return a", "x = foo(", "x = foo(a")
-    ]
-    assert modes == [BLOCK] * len(modes)
+def test_a_first_statement_that_has_been_begun_is_finished_before_the_block() -> None:
+    def modes(kind: TriggerKind) -> list[CompletionMode]:
+        return [
+            decide_trigger(*parse_marked(f"def f(a):\n    {typed}ˇ\n"), kind).mode
+            for typed in ("", "r", "return", "return a", "x = foo(", "x = foo(a")
+        ]
+
+    assert modes(TriggerKind.AUTOMATIC) == [BLOCK] + [LINE] * 5
+    assert modes(TriggerKind.INVOKED) == [BLOCK] * 6
 
 
 def test_the_cost_does_not_grow_with_the_file() -> None:
