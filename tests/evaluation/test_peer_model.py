@@ -78,6 +78,21 @@ def test_sentinels_are_named_in_the_file(plain_model: Path, tmp_path: Path) -> N
     assert roles == [1, 2, 3]
 
 
+def test_a_format_of_two_sentinels_is_given_a_third_for_the_peer(plain_model: Path, tmp_path: Path) -> None:
+    """As our own adapters have it: suffix and middle; llama.cpp's /infill is refused without a prefix token."""
+    path = plain_model / "tokenizer.json"
+    text = path.read_text(encoding="utf-8")
+    for old, new in zip(RESERVED[1:], ("<|fim_suffix|>", "<|fim_middle|>"), strict=True):
+        text = text.replace(json.dumps(old), json.dumps(new))
+    end = Tokenizer.from_directory(plain_model).token_id("<|endoftext|>")
+    path.write_text(text.replace(json.dumps("<|endoftext|>"), json.dumps("<|fim_end|>")), encoding="utf-8")
+    assert end is not None
+    write_gguf(plain_model, tmp_path / "peer.gguf")
+    metadata = read_gguf(tmp_path / "peer.gguf")
+    roles = [metadata.integer(f"tokenizer.ggml.fim_{short}_token_id") for short in ("pre", "suf", "mid")]
+    assert roles == [1, 2, 3]
+
+
 def test_what_is_made_is_kept(plain_model: Path, tmp_path: Path) -> None:
     first = ensure_gguf(with_sentinels(plain_model, "llama", tmp_path / "work").directory, tmp_path / "work")
     made_at = first.stat().st_mtime_ns

@@ -187,6 +187,9 @@ def _add_sentinels(writer: Any, tokenizer: Tokenizer, model_type: str | None) ->
     roles = (("prefix", "pre"), ("suffix", "suf"), ("middle", "mid"))
     for role, short in roles:
         token_id = getattr(tokens, role)
+        if token_id is None and tokens.middle is not None:
+            # A format of two sentinels, as our adapters have: llama.cpp wants three, and gets one that costs the same.
+            token_id = next((found for name in _RESERVED if (found := tokenizer.token_id(name)) is not None), None)
         if token_id is not None:
             writer.add_uint32(f"tokenizer.ggml.fim_{short}_token_id", token_id)
 
