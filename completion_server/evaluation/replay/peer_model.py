@@ -188,8 +188,9 @@ def _add_sentinels(writer: Any, tokenizer: Tokenizer, model_type: str | None) ->
     for role, short in roles:
         token_id = getattr(tokens, role)
         if token_id is None and tokens.middle is not None:
-            # A format of two sentinels, as our adapters have: llama.cpp wants three, and gets one that costs the same.
-            token_id = next((found for name in _RESERVED if (found := tokenizer.token_id(name)) is not None), None)
+            # A format of two sentinels, as our adapters have: llama.cpp wants three. Any other costs the same.
+            reserved = (tokenizer.token_id(name) for name in _RESERVED)
+            token_id = next((each for each in reserved if each is not None), None)
         if token_id is not None:
             writer.add_uint32(f"tokenizer.ggml.fim_{short}_token_id", token_id)
 
