@@ -130,6 +130,11 @@ class CompletionService:
 
     def recall(self, request: CompletionRequest) -> Completion | None:
         """The answer to ``request`` if it is known already; may be called from any thread, and takes no time."""
+        found = self._recall_or_decide(request)
+        return found if isinstance(found, Completion) else None
+
+    def _recall_or_decide(self, request: CompletionRequest) -> Completion | Trigger:
+        """What is known, or how much is to be asked of the model."""
         trace = RequestTrace(request.request_id, request.arrived_at)
         if (reason := self._cross_file.reason_to_skip(request)) is not None:
             trace.note(reason=reason)
@@ -141,7 +146,7 @@ class CompletionService:
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("completion_cache"):
             known = self._lookup(request, document, position)
-        return None if known is None else self._answer_from_cache(request, known, trace)
+        return trigger if known is None else self._answer_from_cache(request, known, trace)
 
     def complete(self, request: CompletionRequest) -> Completion:
         """The answer to ``request``, within its deadline plus one forward pass; empty rather than wrong."""
@@ -153,11 +158,11 @@ class CompletionService:
         if request.cancellation.is_cancelled:
             return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
         with trace.stage("completion_cache"):
-            known = self.recall(request)
-        if known is not None:
-            return known
+            found = self._recall_or_decide(request)
+        if isinstance(found, Completion):
+            return found
+        trigger = found
         document, position = _with_selection(request)
-        trigger = decide_trigger(document, position, request.trigger)
         trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
         if request.trigger is TriggerKind.AUTOMATIC and not self._cpu_budget.is_left():
             trace.note(reason="the CPU budget is used up")
