@@ -102,8 +102,11 @@ def parse(language_id: str, text: str) -> Any:
 def count_errors(language_id: str, text: str) -> int | None:
     """ERROR and MISSING nodes in the tree of ``text``; None where nothing can be said."""
     tree = parse(language_id, text)
-    if tree is None:
-        return None
+    return None if tree is None else count_tree_errors(tree)
+
+
+def count_tree_errors(tree: Any) -> int:
+    """ERROR and MISSING nodes in ``tree``."""
     count, pending = 0, [tree.root_node]
     while pending:
         node = pending.pop()

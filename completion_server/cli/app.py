@@ -328,8 +328,7 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
         one = CommonOptions(model[0] if model else None, offline, threads)
         evaluate_served_command.run(one, served_task, out=out, as_json=as_json)
         return
-    names: list[str | None] = [*model] if model else [None]
-    options = [CommonOptions(name, offline, threads) for name in names]
+    options = CommonOptions.for_each(model, offline=offline, threads=threads)
     task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood, context)
     evaluate_command.run(options, task, out=out, as_json=as_json)
 
@@ -357,7 +356,6 @@ def evaluate_package(
     from completion_server.cli import evaluate_package_command
     from completion_server.evaluation.package_holes import PackageTask
 
-    names: list[str | None] = [*model] if model else [None]
-    options = [CommonOptions(name, False, None) for name in names]
+    options = CommonOptions.for_each(model)
     task = PackageTask(package, shlex.split(tests), holes, seed)
     evaluate_package_command.run(options, task, as_json=as_json)

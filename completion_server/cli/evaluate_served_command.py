@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 from rich.console import Console
 
 from completion_server.bootstrap import build_service
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import make_console, make_table, print_json, shown_progress
 from completion_server.errors import RequestError
-from completion_server.evaluation.fim_infill import make_tasks
+from completion_server.evaluation.fim_infill import make_tasks, with_nothing_hidden
 from completion_server.evaluation.gate_fit import CurvePoint, GateFit, fit_gate, precision_curve
 from completion_server.evaluation.held_out import read_split
 from completion_server.evaluation.machine import describe_machine
@@ -46,8 +45,7 @@ class ServedTask:
 
 def run(options: CommonOptions, task: ServedTask, *, out: Path | None = None, as_json: bool = False) -> None:
     """Run all holes, print what each level of ``generation.suggestions`` shows. Raises CompletionServerError."""
-    settings = options.resolve().settings
-    settings = replace(settings, generation=replace(settings.generation, suggestions="eager"))
+    settings = with_nothing_hidden(options.resolve().settings)
     tasks = make_tasks(read_split(task.corpus, task.split), task.num_per_kind, task.seed)
     facts: dict[str, Any] = {"model": settings.model.name, "split": task.split, "seed": task.seed}
     facts |= {"num_per_kind": task.num_per_kind, "deadline_ms": task.deadline_ms, "corpus": task.corpus.name}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,6 +37,14 @@ class CommonOptions:
     model: str | None = None
     offline: bool = False
     threads: int | None = None
+
+    @classmethod
+    def for_each(
+        cls, models: Sequence[str] | None, *, offline: bool = False, threads: int | None = None
+    ) -> list[CommonOptions]:
+        """One per model; of the settings' own where none is given."""
+        names: Sequence[str | None] = models or [None]
+        return [cls(name, offline, threads) for name in names]
 
     def as_overrides(self) -> dict[str, Any]:
         """The settings that are given, under the names of ``ModelSettings``."""

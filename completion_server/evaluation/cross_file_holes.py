@@ -15,16 +15,15 @@ from pathlib import Path
 
 from completion_server.context.collect import ContextCollector
 from completion_server.context.definitions import imported_sources
-from completion_server.context.files import head_of
+from completion_server.context.files import head_of, language_of
 from completion_server.context.imports import find_imports
 from completion_server.context.index import WorkspaceIndex
 from completion_server.document import Document
-from completion_server.evaluation.fim_infill import Completer
+from completion_server.evaluation.fim_infill import Completer, ask, first_text
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hole
 from completion_server.evaluation.held_out import SourceFile
-from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind, WorkspaceView
-from completion_server.syntax import LANGUAGE_ID_OF_ENDING
+from completion_server.request import WorkspaceView
 
 KIND = "cross-file"
 _NAME = re.compile(r"[^\W\d]\w+")
@@ -82,17 +81,7 @@ def fill_cross_file_holes(
         collector.collect(task.hole.document, task.hole.position, view, 0)
         while collector.work():
             pass
-        service.clear_caches()
-        request = CompletionRequest(
-            task.hole.document,
-            task.hole.position,
-            TriggerKind.AUTOMATIC,
-            Deadline.never(),
-            CancellationToken(),
-            workspace=view,
-        )
-        completion = service.complete(request)
-        text = completion.items[0].text if completion.items else ""
+        text = first_text(ask(service, task.hole, workspace=view))
         yield FilledHole(task.language, KIND, task.hole.middle, text)
 
 
@@ -125,7 +114,7 @@ def _write(file: SourceFile, root: Path) -> bool:
 def _find_hole(file: SourceFile, root: Path, index: WorkspaceIndex, rng: random.Random) -> Hole | None:
     """The rest of a line from just before a name that another file defines and this one does not."""
     source = index.get(file.path)
-    language_id = LANGUAGE_ID_OF_ENDING.get(file.path.rpartition(".")[2].lower())
+    language_id = language_of(file.path)
     if source is None or language_id is None:
         return None
     document = Document.from_text(file.text, language_id=language_id)

@@ -7,14 +7,16 @@ by indentation, which needs nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
+
+from completion_server.syntax import parser_for
 
 _BLOCK_TYPES = frozenset({
     "block", "statement_block", "compound_statement", "class_body", "declaration_list", "field_declaration_list",
     "interface_body", "enum_body", "do_group", "object", "array", "match_block", "switch_body", "constructor_body",
     "block_mapping", "literal_value", "list", "dictionary",
 })  # fmt: skip
+_WITHOUT_BLOCKS = frozenset({"markdown", "toml"})
 _BRACKETS = {"{": "}", "[": "]", "(": ")"}
 _MIN_INDENTED_LINES = 1
 
@@ -24,27 +26,12 @@ def find_blocks(text: str, language: str) -> list[tuple[int, int]]:
 
     A range begins at the first character of the block's first line that is not white space.
     """
-    parser = _parser(language)
+    parser = None if language in _WITHOUT_BLOCKS else parser_for(language)
     if parser is None:
         return list(_indented_blocks(text))
     found = [_trimmed(text, start, end) for start, end in _syntax_blocks(text, parser)]
     blocks = sorted({span for span in found if span is not None})
     return blocks or list(_indented_blocks(text))
-
-
-@lru_cache(maxsize=32)
-def _parser(language: str) -> Any:
-    """The grammar's parser, or None where it is not installed or knows no blocks."""
-    if language in {"markdown", "toml"}:
-        return None
-    try:
-        from tree_sitter_language_pack import get_parser
-    except ImportError:
-        return None
-    try:
-        return get_parser(language)  # type: ignore[arg-type]
-    except LookupError:
-        return None
 
 
 def _syntax_blocks(text: str, parser: Any) -> Iterator[tuple[int, int]]:

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from completion_server.evaluation.fim_infill import Completer
+from completion_server.evaluation.fim_infill import Completer, ask, first_text
 from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hole
-from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
 
 TESTS_MARK = "# tests\n"
 _SECONDS = 2
@@ -91,12 +90,7 @@ def line_tasks(problems: Sequence[Problem]) -> list[LineTask]:
 def pass_lines(service: Completer, tasks: Sequence[LineTask]) -> Iterator[bool]:
     """Whether the tests pass with what ``service`` writes into each hole."""
     for task in tasks:
-        service.clear_caches()
-        request = CompletionRequest(
-            task.hole.document, task.hole.position, TriggerKind.AUTOMATIC, Deadline.never(), CancellationToken()
-        )
-        completion = service.complete(request)
-        text = completion.items[0].text if completion.items else ""
+        text = first_text(ask(service, task.hole))
         position = task.hole.position
         source = task.hole.document.text_before(position) + text + task.hole.document.text_after(position)
         yield bool(text) and passes(source, task.problem.tests)

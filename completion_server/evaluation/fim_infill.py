@@ -13,7 +13,14 @@ from completion_server.config import Settings
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.fim_spans import Hole, SpanKind, cut_hole, pick_span
 from completion_server.evaluation.held_out import SourceFile
-from completion_server.request import CancellationToken, Completion, CompletionRequest, Deadline, TriggerKind
+from completion_server.request import (
+    CancellationToken,
+    Completion,
+    CompletionRequest,
+    Deadline,
+    TriggerKind,
+    WorkspaceView,
+)
 
 KINDS = (SpanKind.REST_OF_LINE, SpanKind.WHOLE_LINE, SpanKind.BLOCK)
 _TRIES_PER_HOLE = 20
@@ -84,11 +91,33 @@ def fill_holes(service: Completer, tasks: Sequence[Task]) -> Iterator[FilledHole
     Blocks are asked for by hand, as a person would; the others as if they appeared while typing.
     """
     for task in tasks:
-        service.clear_caches()
         trigger = TriggerKind.INVOKED if task.kind is SpanKind.BLOCK else TriggerKind.AUTOMATIC
-        request = CompletionRequest(
-            task.hole.document, task.hole.position, trigger, Deadline.never(), CancellationToken()
-        )
-        completion = service.complete(request)
-        text = completion.items[0].text if completion.items else ""
+        text = first_text(ask(service, task.hole, trigger))
         yield FilledHole(task.language, task.kind.value, task.hole.middle, text)
+
+
+def ask(
+    service: Completer,
+    hole: Hole,
+    trigger: TriggerKind = TriggerKind.AUTOMATIC,
+    *,
+    deadline: Deadline | None = None,
+    workspace: WorkspaceView = WorkspaceView(),  # noqa: B008 - frozen
+) -> Completion:
+    """What ``service`` says at ``hole``, from empty caches; ``deadline`` None: however long it takes."""
+    service.clear_caches()
+    return service.complete(
+        CompletionRequest(
+            hole.document,
+            hole.position,
+            trigger,
+            deadline or Deadline.never(),
+            CancellationToken(),
+            workspace=workspace,
+        )
+    )
+
+
+def first_text(completion: Completion) -> str:
+    """The first item's text, "" without one."""
+    return completion.items[0].text if completion.items else ""

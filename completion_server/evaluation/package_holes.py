@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from completion_server.errors import RequestError
-from completion_server.evaluation.fim_infill import Completer
+from completion_server.evaluation.fim_infill import Completer, ask, first_text
 from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hole
-from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
 
 _MIN_CHARS = 8
 _MEMORY_BYTES = 4 << 30
@@ -94,12 +93,7 @@ def _judge(service: Completer, tests: _Tests, copy: Path, path: Path, span: Span
         path.write_text(_filled(hole, "pass"), encoding="utf-8")
         if tests.pass_now():
             return None
-        service.clear_caches()
-        request = CompletionRequest(
-            hole.document, hole.position, TriggerKind.AUTOMATIC, Deadline.never(), CancellationToken()
-        )
-        completion = service.complete(request)
-        written = completion.items[0].text if completion.items else ""
+        written = first_text(ask(service, hole))
         is_passed = written.strip() == hole.middle.strip()
         if written and not is_passed:
             path.write_text(_filled(hole, written), encoding="utf-8")

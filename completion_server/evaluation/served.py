@@ -8,29 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from completion_server.document import Document, Position
 from completion_server.errors import RequestError
-from completion_server.evaluation.fim_infill import Task
+from completion_server.evaluation.fim_infill import Completer, Task, ask, first_text
 from completion_server.evaluation.fim_score import edit_similarity
 from completion_server.evaluation.fim_spans import Hole
 from completion_server.gate.features import FEATURE_NAMES
-from completion_server.request import CancellationToken, Completion, CompletionRequest, Deadline, TriggerKind
-from completion_server.syntax import parser_for
+from completion_server.request import Deadline
+from completion_server.syntax import count_tree_errors, parser_for
 
 _MIN_LINE_CHARS = 3
-
-
-class Completer(Protocol):
-    """The service, as far as this module uses it."""
-
-    def complete(self, request: CompletionRequest) -> Completion: ...
-
-    def clear_caches(self) -> None: ...
 
 
 class HoleRecord(Struct, frozen=True):
@@ -110,13 +102,9 @@ def _open_records(path: Path, facts: dict[str, Any]) -> list[HoleRecord]:
 
 
 def _ask(service: Completer, task: Task, number: int, deadline_ms: float | None) -> HoleRecord:
-    service.clear_caches()
-    deadline = Deadline.never() if deadline_ms is None else Deadline.after_ms(deadline_ms)
-    hole = task.hole
-    request = CompletionRequest(hole.document, hole.position, TriggerKind.AUTOMATIC, deadline, CancellationToken())
-    completion = service.complete(request)
+    completion = ask(service, task.hole, deadline=None if deadline_ms is None else Deadline.after_ms(deadline_ms))
     trace: dict[str, Any] = completion.trace
-    text = completion.items[0].text if completion.items else ""
+    text = first_text(completion)
     features = trace.get("gate_features")
     return HoleRecord(
         number,
@@ -128,7 +116,7 @@ def _ask(service: Completer, task: Task, number: int, deadline_ms: float | None)
         score=trace.get("gate_score") if text else None,
         num_generated_tokens=trace.get("num_generated_tokens", 0),
         total_ms=trace.get("total_ms", 0.0),
-        **(judge_text(text, hole) if text else {}),
+        **(judge_text(text, task.hole) if text else {}),
     )
 
 
@@ -155,12 +143,7 @@ def count_parse_errors(document: Document) -> int | None:
     parser = parser_for(document.language_id)
     if parser is None:
         return None
-    count, nodes = 0, [parser.parse(document.text.encode("utf-8", "surrogatepass")).root_node]
-    while nodes:
-        node = nodes.pop()
-        count += node.is_error or node.is_missing
-        nodes += [child for child in node.children if child.has_error]
-    return count
+    return count_tree_errors(parser.parse(document.text.encode("utf-8", "surrogatepass")))
 
 
 def repeats_following_line(text: str, document: Document, position: Position) -> bool:
