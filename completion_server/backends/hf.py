@@ -13,8 +13,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
-from completion_server.backends.static_kv_cache import StaticKVCache, as_logits
-from completion_server.errors import ModelError, UnsupportedModelError
+from completion_server.backends.static_kv_cache import StaticKVCache, as_logits, own_kv_cache
+from completion_server.errors import UnsupportedModelError
 from completion_server.model import KVCache, Logits
 
 _RECURRENT = ("mamba", "rwkv", "recurrent", "linear_attention", "conv")
@@ -76,12 +76,11 @@ class TransformersModel:
 
     @torch.inference_mode()
     def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> Logits:
-        if not isinstance(kv_cache, StaticKVCache):
-            raise ModelError("a KV cache of another backend was given to this model")
-        past, new = kv_cache.num_tokens, len(token_ids)
-        kv_cache.check_room(new)
+        held = own_kv_cache(kv_cache)
+        past, new = held.num_tokens, len(token_ids)
+        held.check_room(new)
         device = self._model.device
-        layers = [_Layer(kv_cache, index) for index in range(self._num_layers)]
+        layers = [_Layer(held, index) for index in range(self._num_layers)]
         result = self._model(
             input_ids=torch.tensor([token_ids], device=device),
             attention_mask=torch.ones(1, past + new, dtype=torch.long, device=device),
@@ -90,7 +89,7 @@ class TransformersModel:
             use_cache=True,
             logits_to_keep=max(num_logits, 1),
         )
-        kv_cache.advance(new)
+        held.advance(new)
         logits: torch.Tensor = result.logits[0]
         return as_logits(logits[len(logits) - num_logits :])
 

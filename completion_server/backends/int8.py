@@ -96,8 +96,6 @@ class Int8Model:
         return Int8KVCache(self._config)
 
     def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> Logits:
-        if not isinstance(kv_cache, Int8KVCache):
-            raise ModelError("a KV cache of another backend was given to this model")
         past, new = kv_cache.num_tokens, len(token_ids)
         # What comes later in the text is masked by the kernel itself.
         mask = np.zeros((1, 1, new, past + new), np.float32)
@@ -110,8 +108,6 @@ class Int8Model:
         positions: Sequence[int],
         visible: npt.NDArray[np.bool_],
     ) -> Logits:
-        if not isinstance(kv_cache, Int8KVCache):
-            raise ModelError("a KV cache of another backend was given to this model")
         new, num_branched = visible.shape
         mask = np.zeros((1, 1, new, kv_cache.num_tokens + new), np.float32)
         mask[0, 0, :, -num_branched:][~visible] = _NOT_SEEN
@@ -120,11 +116,13 @@ class Int8Model:
     def _run(
         self,
         token_ids: Sequence[int],
-        kv_cache: Int8KVCache,
+        kv_cache: KVCache,
         num_logits: int,
         positions: npt.NDArray[np.int64],
         mask: npt.NDArray[np.float32],
     ) -> Logits:
+        if not isinstance(kv_cache, Int8KVCache):
+            raise ModelError("a KV cache of another backend was given to this model")
         new = len(token_ids)
         kv_cache.reserve(new)
         num_keys = kv_cache.num_tokens + new

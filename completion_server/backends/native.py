@@ -17,9 +17,8 @@ import torch
 import torch.nn.functional as F
 
 from completion_server.backends.native_config import NativeConfig
-from completion_server.backends.static_kv_cache import StaticKVCache, as_logits
+from completion_server.backends.static_kv_cache import StaticKVCache, as_logits, own_kv_cache
 from completion_server.backends.step_graphs import LARGEST_STEP, StepGraphs
-from completion_server.errors import ModelError
 from completion_server.model import KVCache, Logits
 
 TensorSource = Callable[[str], torch.Tensor]
@@ -84,18 +83,17 @@ class NativeModel:
 
     @torch.inference_mode()
     def forward(self, token_ids: Sequence[int], kv_cache: KVCache, num_logits: int) -> Logits:
-        if not isinstance(kv_cache, StaticKVCache):
-            raise ModelError("a KV cache of another backend was given to this model")
-        past, new = kv_cache.num_tokens, len(token_ids)
-        kv_cache.check_room(new)
+        held = own_kv_cache(kv_cache)
+        past, new = held.num_tokens, len(token_ids)
+        held.check_room(new)
         if num_logits and new <= LARGEST_STEP and self.step_graphs is not None:
-            logits = self.step_graphs.run(token_ids, kv_cache)
+            logits = self.step_graphs.run(token_ids, held)
             if logits is not None:
-                kv_cache.advance(new)
+                held.advance(new)
                 return as_logits(logits[-num_logits:])
         positions = torch.arange(past, past + new, device=self._device)
         mask = self._attention_mask(past, new) if new > 1 else None
-        hidden = self._run_blocks(token_ids, positions, mask, kv_cache)
+        hidden = self._run_blocks(token_ids, positions, mask, held)
         if num_logits == 0:
             return as_logits(torch.empty(0, self.vocab_size))
         return as_logits(self._head_logits(hidden[-num_logits:]))  # (num_logits, V)
@@ -108,15 +106,14 @@ class NativeModel:
         positions: Sequence[int],
         visible: npt.NDArray[np.bool_],
     ) -> Logits:
-        if not isinstance(kv_cache, StaticKVCache):
-            raise ModelError("a KV cache of another backend was given to this model")
+        held = own_kv_cache(kv_cache)
         new, num_branched = visible.shape
-        kv_cache.check_room(new)
-        is_seen = torch.ones(new, kv_cache.num_tokens + new, dtype=torch.bool)
+        held.check_room(new)
+        is_seen = torch.ones(new, held.num_tokens + new, dtype=torch.bool)
         is_seen[:, -num_branched:] = torch.from_numpy(visible)
         mask = torch.zeros(is_seen.shape, dtype=self._embedding.dtype).masked_fill(~is_seen, float("-inf"))
         mask = self._for_each_head(mask.to(self._device))
-        hidden = self._run_blocks(token_ids, torch.tensor(positions, device=self._device), mask, kv_cache)
+        hidden = self._run_blocks(token_ids, torch.tensor(positions, device=self._device), mask, held)
         return as_logits(self._head_logits(hidden))
 
     def _run_blocks(

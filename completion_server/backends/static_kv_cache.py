@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from completion_server.errors import ModelError
-from completion_server.model import Logits
+from completion_server.model import KVCache, Logits
 
 _GROWTH = 256  # tokens; capacity doubles from here, so a session copies each byte O(1) times
 _GROWTH_ON_GPU = 1024  # memory is plenty there, and growing throws recorded passes away
@@ -94,6 +94,13 @@ class StaticKVCache:
         if held is not None:
             grown[:, :, : self._num_tokens] = held[:, :, : self._num_tokens]
         return grown
+
+
+def own_kv_cache(kv_cache: KVCache) -> StaticKVCache:
+    """``kv_cache``, which has to be one of these. Raises ModelError."""
+    if not isinstance(kv_cache, StaticKVCache):
+        raise ModelError("a KV cache of another backend was given to this model")
+    return kv_cache
 
 
 def as_logits(logits: torch.Tensor) -> Logits:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from cachetools import LRUCache
 
@@ -25,6 +23,7 @@ from completion_server.context.ignore import IgnoreRules
 from completion_server.context.imports import Import, find_imports
 from completion_server.context.index import IndexLimits, WorkspaceIndex
 from completion_server.context.nearby import names_near
+from completion_server.context.uri import path_in, path_of_uri
 from completion_server.context.windows import Neighbours, WindowFinder
 from completion_server.document import Document, Position
 from completion_server.request import WorkspaceView
@@ -190,7 +189,7 @@ class ContextCollector:
             return
         index.note_use()
         for each in (document, *workspace.documents):
-            path = _path_in(index.root, each.uri)
+            path = path_in(index.root, each.uri)
             # The document itself is only of interest to others, later: not with every key.
             if path is not None and each is not document:
                 index.note_document(path, each)
@@ -201,7 +200,7 @@ class ContextCollector:
         self, document: Document, position: Position, workspace: WorkspaceView, max_tokens: int
     ) -> _Selection:
         index = self._index_of(workspace)
-        path = None if index is None else _path_in(index.root, document.uri)
+        path = None if index is None else path_in(index.root, document.uri)
         max_chars = max_tokens * _CHARS_PER_TOKEN
         imports = find_imports(head_of(document.lines), document.language_id)
         snippets: list[Snippet] = []
@@ -224,23 +223,6 @@ class ContextCollector:
 
     def _readable(self, workspace: WorkspaceView) -> tuple[Document, ...]:
         return tuple(each for each in workspace.documents if self.reason_to_skip(each, workspace) is None)
-
-
-def path_of_uri(uri: str) -> Path | None:
-    """The file that ``uri`` names on this machine; None for other schemes and for what is no path."""
-    try:
-        parts = urlsplit(uri)
-        if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or "%00" in parts.path:
-            return None
-        path = Path(url2pathname(parts.path))
-    except ValueError:
-        return None
-    return path if path.is_absolute() else None
-
-
-def _path_in(root: Path, uri: str) -> str | None:
-    file = path_of_uri(uri)
-    return file.relative_to(root).as_posix() if file is not None and file.is_relative_to(root) else None
 
 
 def _is_near(selection: _Selection, position: Position) -> bool:

@@ -15,6 +15,7 @@ from cachetools import LRUCache
 from completion_server.context.files import MAX_FILE_BYTES, is_same_family
 from completion_server.context.index import WorkspaceIndex
 from completion_server.context.nearby import Piece, most_similar, names_before, pieces_of
+from completion_server.context.uri import path_in
 from completion_server.document import Document, Position
 from completion_server.request import WorkspaceView
 from completion_server.secrets_filter import redact
@@ -164,7 +165,5 @@ def _snippet(candidate: _Candidate, first: int, end: int, kind: SnippetKind) -> 
 
 def _path_of(document: Document, index: WorkspaceIndex | None) -> str:
     """Relative to the workspace; for documents outside of it only the name."""
-    root = "" if index is None else index.root.as_uri() + "/"
-    if root and document.uri.startswith(root):
-        return document.uri[len(root) :]
-    return document.uri.rpartition("/")[2]
+    path = None if index is None else path_in(index.root, document.uri)
+    return path or document.uri.rpartition("/")[2]

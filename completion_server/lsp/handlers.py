@@ -204,7 +204,7 @@ def inline_completion(
         document = server.documents.snapshot(uri)
         if document is None:
             return _refuse(server, uri, "the document is not open")
-        if (reason := _reason_to_skip(server, document)) is not None:
+        if (reason := server.reason_to_skip(document)) is not None:
             return _refuse(server, uri, reason)
         request = _make_request(server, document, params)
     except Exception:
@@ -286,16 +286,6 @@ def _trace(
     if job.started_at is not None:
         result["queue_ms"] = round((job.started_at - request.arrived_at) * 1000, 3)
     return result
-
-
-def _reason_to_skip(server: CompletionLanguageServer, document: Document) -> str | None:
-    if not server.settings.enabled:
-        return "switched off in the settings"
-    if server.is_paused:
-        return "paused"
-    if document.language_id in server.settings.disabled_languages:
-        return f"language {document.language_id} is disabled in the settings"
-    return None
 
 
 def _refuse(server: CompletionLanguageServer, uri: str, reason: str) -> types.InlineCompletionList:

@@ -175,9 +175,17 @@ class CompletionLanguageServer(LanguageServer):
     def _completed_document(self, uri: str) -> Document | None:
         """The document as it is now; None where no completions are given."""
         document = self.documents.snapshot(uri)
-        if document is None or not self.settings.enabled or self.is_paused:
-            return None
-        return None if document.language_id in self.settings.disabled_languages else document
+        return None if document is None or self.reason_to_skip(document) is not None else document
+
+    def reason_to_skip(self, document: Document) -> str | None:
+        """Why the user wants no completions in ``document`` now; None: they are wanted."""
+        if not self.settings.enabled:
+            return "switched off in the settings"
+        if self.is_paused:
+            return "paused"
+        if document.language_id in self.settings.disabled_languages:
+            return f"language {document.language_id} is disabled in the settings"
+        return None
 
     def _idle_request(self, document: Document, position: Position) -> CompletionRequest:
         kind, token = TriggerKind.AUTOMATIC, CancellationToken()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from completion_server.context.background import BackgroundWork
-from completion_server.context.collect import ContextCollector, path_of_uri
+from completion_server.context.collect import ContextCollector
+from completion_server.context.uri import path_of_uri
 from completion_server.document import Document, Position
 from completion_server.request import RecentEdit, WorkspaceView
 from completion_server.snippet import CrossFileContext, SnippetKind
