@@ -39,13 +39,24 @@ class BrokenCharacter:
 class Answer:
     """Grows by ``add`` until ``is_over``."""
 
-    def __init__(self, start: str, stop_rules: Sequence[StopRule], stop_texts: tuple[str, ...]) -> None:
-        """``start``: what the answer has to spell before anything new; it is not part of the text."""
+    def __init__(
+        self,
+        start: str,
+        stop_rules: Sequence[StopRule],
+        stop_texts: tuple[str, ...],
+        stop_token_ids: frozenset[int] = frozenset(),
+    ) -> None:
+        """``start``: what the answer has to spell before anything new; it is not part of the text.
+
+        ``stop_token_ids`` end it like ``stop_texts``, on servers that show no text for them and go on.
+        """
         self._start = start
+        self._stop_token_ids = stop_token_ids
         self._rules = (*stop_rules, ControlText(stop_texts), BrokenCharacter())
         self._raw = ""
         self._stop: StopAt | None = None
         self._finish_reason: FinishReason | None = None
+        self._was_ended_here = False
         self.num_pieces = 0
 
     @property
@@ -55,7 +66,7 @@ class Answer:
     @property
     def was_ended_by_server(self) -> bool:
         """Whether nothing more would come."""
-        return self.is_over and self._stop is None and not self.strays
+        return self.is_over and self._stop is None and not self.strays and not self._was_ended_here
 
     @property
     def strays(self) -> bool:
@@ -71,7 +82,7 @@ class Answer:
             raw = raw.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
         return raw[len(self._start) :]
 
-    def add(self, text: str, finish_reason: FinishReason | None) -> None:
+    def add(self, text: str, finish_reason: FinishReason | None, token_ids: tuple[int, ...] = ()) -> None:
         """Take one piece; nothing once the answer is over."""
         if self.is_over:
             return
@@ -80,6 +91,8 @@ class Answer:
         if text:
             self._stop = find_stop(self._rules, self.text)
         self._finish_reason = FinishReason.STOP if self._stop is not None or self.strays else finish_reason
+        if not self.is_over and not self._stop_token_ids.isdisjoint(token_ids):
+            self._finish_reason, self._was_ended_here = FinishReason.STOP, True
 
     def generation(self, otherwise: FinishReason) -> Generation | None:
         """What came of it; ``otherwise`` is why an answer that is not over goes no further."""

@@ -40,6 +40,8 @@ class Piece:
     finish_reason: FinishReason | None = None
     prompt_read: tuple[int, int] | None = None
     """Of an event about the prompt: how many of its tokens the server had kept, and how many it has computed."""
+    token_ids: tuple[int, ...] = ()
+    """What ``text`` was decoded from, where the server says so; control tokens decode to nothing."""
 
 
 class Dialect(Protocol):

@@ -143,7 +143,10 @@ class RemoteEngine:
     ) -> GenerationResult:
         prompt = question.prompt
         stats = RemoteStats(num_prompt_tokens=prompt.num_prompt_tokens, remote_dialect=agreed.dialect.name)
-        answers = [Answer(prompt.start, stop_rules, prompt.stop_texts) for _ in range(question.num_alternatives)]
+        answers = [
+            Answer(prompt.start, stop_rules, prompt.stop_texts, prompt.stop_token_ids)
+            for _ in range(question.num_alternatives)
+        ]
         began = time.perf_counter()
         reason = FinishReason.LENGTH  # a stream that ends without saying why was cut off
         exchange = self.connection.post(agreed.dialect.path, agreed.dialect.body(question))
@@ -155,7 +158,7 @@ class RemoteEngine:
                 _count(pieces, stats, began)
                 for piece in pieces:
                     if 0 <= piece.index < len(answers):
-                        answers[piece.index].add(piece.text, piece.finish_reason)
+                        answers[piece.index].add(piece.text, piece.finish_reason, piece.token_ids)
                 if all(answer.is_over for answer in answers):
                     break
             if not stats.prefill_ms and reason is FinishReason.LENGTH:

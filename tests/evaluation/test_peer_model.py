@@ -15,6 +15,7 @@ from completion_server.catalog.gguf_file import read_gguf
 from completion_server.errors import ModelFormatError
 from completion_server.evaluation.replay.peer_model import (
     FIM_FORMAT,
+    WeightType,
     ensure_gguf,
     gguf_name,
     with_sentinels,
@@ -66,6 +67,16 @@ def test_weights_and_tokenizer_come_back(model: Path, tmp_path: Path) -> None:
     assert other["rms_norm_eps"] == pytest.approx(config["rms_norm_eps"])
 
 
+@pytest.mark.parametrize(("weight_type", "tolerance"), [("f32", 0.0), ("f16", 1 / 2048)])
+def test_other_weight_types(model: Path, tmp_path: Path, weight_type: WeightType, tolerance: float) -> None:
+    write_gguf(model, tmp_path / "peer.gguf", weight_type)
+    assert read_gguf(tmp_path / "peer.gguf").tensors["blk.0.attn_norm.weight"].kind is Kind.F32
+    convert_gguf(tmp_path / "peer.gguf", tmp_path / "again")
+    weights, again = (load_file(path / "model.safetensors") for path in (model, tmp_path / "again"))
+    for name, weight in weights.items():
+        np.testing.assert_allclose(again[name], weight, rtol=tolerance, atol=1e-7, err_msg=name)
+
+
 def test_sentinels_are_named_in_the_file(plain_model: Path, tmp_path: Path) -> None:
     made = with_sentinels(plain_model, "llama", tmp_path / "work")
     assert (made.fim_format, made.has_borrowed_sentinels) == (FIM_FORMAT, True)
@@ -91,6 +102,13 @@ def test_a_format_of_two_sentinels_is_given_a_third_for_the_peer(plain_model: Pa
     metadata = read_gguf(tmp_path / "peer.gguf")
     roles = [metadata.integer(f"tokenizer.ggml.fim_{short}_token_id") for short in ("pre", "suf", "mid")]
     assert roles == [1, 2, 3]
+    write_gguf(plain_model, tmp_path / "own.gguf", lends_prefix=False)
+    own = read_gguf(tmp_path / "own.gguf")
+    assert [own.integer(f"tokenizer.ggml.fim_{short}_token_id", -1) for short in ("pre", "suf", "mid")] == [
+        -1,
+        2,
+        3,
+    ]
 
 
 def test_what_is_made_is_kept(plain_model: Path, tmp_path: Path) -> None:

@@ -67,6 +67,16 @@ def test_the_openai_api_of_the_same_server(llama: LlamaProcess, tokenizer_dir: s
         assert remote.text("x = ˇ\n", num_alternatives=3, temperature=0.1) == alphabet_after(" ", 16)
 
 
+def test_a_stop_token_that_the_server_does_not_know_ends_the_answer(folder: Path, tokenizer_dir: str) -> None:
+    """llama.cpp goes on after it, and shows no text for it: only its id tells that the middle is over."""
+    ending = write_alphabet_gguf(folder / "ending.gguf", ends_after="g")
+    options = options_of("llama-completion", tokenizer_dir)
+    with started_llama(ending, 8192) as llama, connected(llama.url, **options) as remote:
+        result = remote.ask("x = ˇ\ny = 2\n", max_new_tokens=_FOREVER)
+        assert (result.generations[0].text, result.finish_reason) == ("abcdefg", FinishReason.STOP)
+        wait_until_idle(llama)
+
+
 def test_special_strings_of_the_user_stay_text_in_infill(llama: LlamaProcess) -> None:
     """Counted by the server itself: as text they are many tokens, as control tokens they would be one each."""
     text = "".join(SPECIAL)

@@ -37,8 +37,11 @@ def alphabet_after(char: str, length: int) -> str:
     return text
 
 
-def write_alphabet_gguf(path: Path, *, has_fim: bool = True) -> Path:
-    """Write the model to ``path``. Without ``has_fim``, its control tokens are no sentinels."""
+def write_alphabet_gguf(path: Path, *, has_fim: bool = True, ends_after: str = "") -> Path:
+    """Write the model to ``path``. Without ``has_fim``, its control tokens are no sentinels.
+
+    After the letter ``ends_after`` comes ``<fim_middle>``, at which llama.cpp does not stop by itself.
+    """
     letters = byte_letters()
     # llama.cpp finds sentinels by their spelling, too.
     special = SPECIAL if has_fim else (SPECIAL[0], *(f"<|reserved_{index}|>" for index in range(len(SPECIAL) - 1)))
@@ -68,7 +71,12 @@ def write_alphabet_gguf(path: Path, *, has_fim: bool = True) -> Path:
     writer.add_add_bos_token(False)
     for index, key in enumerate(_FIM_KEYS if has_fim else ()):
         writer.add_uint32(f"tokenizer.ggml.{key}_token_id", first_special + 1 + index)
-    for name, tensor in _tensors(num_vocab, width).items():
+    tensors = _tensors(num_vocab, width)
+    if ends_after:
+        output = tensors["output.weight"]
+        output[:, ord(ends_after)] = 0.0
+        output[first_special + SPECIAL.index("<fim_middle>"), ord(ends_after)] = 1.0
+    for name, tensor in tensors.items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

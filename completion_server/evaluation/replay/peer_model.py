@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from completion_server.errors import ModelFormatError
 from completion_server.prompt.fim import PREFIX_ONLY, detect_fim_format, fim_token_ids
@@ -24,6 +24,7 @@ _SENTINELS = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
 _RESERVED = ("<jupyter_start>", "<jupyter_text>", "<jupyter_code>")
 _PRE_TOKENIZERS = {"llama": "smollm", "qwen2": "qwen2"}
 _NORMAL, _CONTROL = 1, 3
+WeightType = Literal["q8_0", "f16", "f32"]
 _LAYER_TENSORS = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -100,23 +101,28 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def ensure_gguf(directory: Path, work: Path) -> Path:
-    """The weights of ``directory`` in Q8_0 with the tokenizer and its sentinels, made once.
+def ensure_gguf(
+    directory: Path, work: Path, weight_type: WeightType = "q8_0", *, lends_prefix: bool = True
+) -> Path:
+    """The weights of ``directory`` with the tokenizer and its sentinels, made once.
 
-    For byte-level BPE models of the Llama and Qwen2 families; ModelFormatError for others.
+    For byte-level BPE models of the Llama and Qwen2 families; ModelFormatError for others. ``lends_prefix``: a
+    format without a prefix token is given a reserved one, so that ``/infill`` can be timed.
     """
-    target = work / f"{directory.name}.q8_0.gguf"
+    target = work / f"{directory.name}.{'' if lends_prefix else 'own.'}{weight_type}.gguf"
     parts = [directory / "config.json", directory / "tokenizer.json", *directory.glob("*.safetensors")]
     if not target.exists() or target.stat().st_mtime < max(part.stat().st_mtime for part in parts):
         work.mkdir(parents=True, exist_ok=True)
         staging = target.with_suffix(".incomplete")
-        write_gguf(directory, staging)
+        write_gguf(directory, staging, weight_type, lends_prefix=lends_prefix)
         staging.replace(target)
     return target
 
 
-def write_gguf(directory: Path, target: Path) -> None:
-    """Write ``directory`` as a GGUF file in Q8_0; norms and biases stay float32."""
+def write_gguf(
+    directory: Path, target: Path, weight_type: WeightType = "q8_0", *, lends_prefix: bool = True
+) -> None:
+    """Write ``directory`` as a GGUF file; norms and biases stay float32 in any ``weight_type``."""
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     model_type = config.get("model_type")
     if model_type not in _PRE_TOKENIZERS:
@@ -125,9 +131,11 @@ def write_gguf(directory: Path, target: Path) -> None:
     gguf = import_module("gguf")
     writer = gguf.GGUFWriter(target, model_type)
     _add_shape(writer, config, directory.name)
-    _add_tokenizer(writer, directory, config)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
-    quantized = gguf.GGMLQuantizationType.Q8_0
+    _add_tokenizer(writer, directory, config, lends_prefix=lends_prefix)
+    writer.add_file_type(
+        gguf.LlamaFileType[f"{'ALL' if weight_type == 'f32' else 'MOSTLY'}_{weight_type.upper()}"]
+    )
+    quantized = gguf.GGMLQuantizationType[weight_type.upper()]
     for name, values in _tensors(directory, config):
         if values.ndim == 1:
             writer.add_tensor(name, values)
@@ -155,7 +163,7 @@ def _add_shape(writer: Any, config: Mapping[str, Any], name: str) -> None:
     writer.add_vocab_size(config["vocab_size"])
 
 
-def _add_tokenizer(writer: Any, directory: Path, config: Mapping[str, Any]) -> None:
+def _add_tokenizer(writer: Any, directory: Path, config: Mapping[str, Any], *, lends_prefix: bool) -> None:
     definition = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
     if definition["model"].get("type") != "BPE":
         raise ModelFormatError(f"{directory.name}: only byte-level BPE tokenizers are written to GGUF")
@@ -175,10 +183,12 @@ def _add_tokenizer(writer: Any, directory: Path, config: Mapping[str, Any]) -> N
         value = config.get(key)
         if value is not None:
             add(value[0] if isinstance(value, list) else value)
-    _add_sentinels(writer, Tokenizer.from_directory(directory), config.get("model_type"))
+    _add_sentinels(
+        writer, Tokenizer.from_directory(directory), config.get("model_type"), lends_prefix=lends_prefix
+    )
 
 
-def _add_sentinels(writer: Any, tokenizer: Tokenizer, model_type: str | None) -> None:
+def _add_sentinels(writer: Any, tokenizer: Tokenizer, model_type: str | None, *, lends_prefix: bool) -> None:
     """Where the model has a format of its own, or borrowed one; without any, ``/infill`` is refused."""
     found = detect_fim_format(tokenizer, None, model_type).format
     if found is PREFIX_ONLY and all(tokenizer.token_id(token) is not None for token in _SENTINELS):
@@ -187,7 +197,7 @@ def _add_sentinels(writer: Any, tokenizer: Tokenizer, model_type: str | None) ->
     roles = (("prefix", "pre"), ("suffix", "suf"), ("middle", "mid"))
     for role, short in roles:
         token_id = getattr(tokens, role)
-        if token_id is None and tokens.middle is not None:
+        if token_id is None and tokens.middle is not None and lends_prefix:
             # A format of two sentinels, as our adapters have: llama.cpp wants three. Any other costs the same.
             reserved = (tokenizer.token_id(name) for name in _RESERVED)
             token_id = next((each for each in reserved if each is not None), None)

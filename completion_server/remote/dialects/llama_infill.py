@@ -71,4 +71,6 @@ def llama_pieces(event: Event) -> list[Piece]:
         num_kept, num_done = (_count(progress.get(key)) for key in ("cache", "processed"))
         return [Piece("", prompt_read=(num_kept, max(num_done - num_kept, 0)))]
     reason = finish_reason(event.get("stop_type") or "stop") if is_last else None
-    return [Piece(text if isinstance(text, str) else "", 0, reason)]
+    tokens = event.get("tokens")
+    token_ids = tuple(each for each in tokens if isinstance(each, int)) if isinstance(tokens, list) else ()
+    return [Piece(text if isinstance(text, str) else "", 0, reason, token_ids=token_ids)]
