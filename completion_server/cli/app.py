@@ -299,6 +299,7 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     fit_gate: served_option.FitGateOption = None,
     plot: served_option.PlotOption = None,
     deadline_ms: served_option.DeadlineOption = None,
+    against: served_option.AgainstOption = None,
     context: Annotated[
         int,
         typer.Option(
@@ -323,7 +324,7 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
     use_log_level(log_level)
     if served:
         served_task = evaluate_served_command.ServedTask(
-            corpus, split, holes, seed, deadline_ms, records, fit_gate, plot
+            corpus, split, holes, seed, deadline_ms, records, fit_gate, plot, tuple(against or ())
         )
         one = CommonOptions(model[0] if model else None, offline, threads)
         evaluate_served_command.run(one, served_task, out=out, as_json=as_json)

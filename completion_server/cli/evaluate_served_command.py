@@ -1,9 +1,14 @@
-"""``completion-server evaluate --served``: what an editor would have shown, and how much of it is right."""
+"""``completion-server evaluate --served``: what an editor would have shown, and how much of it is right.
+
+The service is that of the settings, whatever computes: this process, llama.cpp (``model.engine``) or a model
+server (``remote.url``).
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,9 +24,12 @@ from completion_server.errors import RequestError
 from completion_server.evaluation.fim_infill import make_tasks, with_nothing_hidden
 from completion_server.evaluation.gate_fit import CurvePoint, GateFit, fit_gate, precision_curve
 from completion_server.evaluation.held_out import read_split
+from completion_server.evaluation.latency import quantile
 from completion_server.evaluation.machine import describe_machine
+from completion_server.evaluation.paired import PairedCounts, compare_with, describe_engine
 from completion_server.evaluation.served import HoleRecord, run_holes
 from completion_server.gate.gate import Gate, Suggestions
+from completion_server.service import CompletionService
 
 _LEVELS: tuple[Suggestions, ...] = ("eager", "balanced", "quiet")
 
@@ -41,6 +49,8 @@ class ServedTask:
     """Gets the coefficients of a gate fitted to these records."""
     plot: Path | None = None
     """Gets the precision/coverage curve; the ending decides between PNG and SVG."""
+    against: tuple[Path, ...] = ()
+    """Records of other runs over the same holes, to compare with hole by hole."""
 
 
 def run(options: CommonOptions, task: ServedTask, *, out: Path | None = None, as_json: bool = False) -> None:
@@ -50,16 +60,22 @@ def run(options: CommonOptions, task: ServedTask, *, out: Path | None = None, as
     facts: dict[str, Any] = {"model": settings.model.name, "split": task.split, "seed": task.seed}
     facts |= {"num_per_kind": task.num_per_kind, "deadline_ms": task.deadline_ms, "corpus": task.corpus.name}
     records: list[HoleRecord] = []
-    with shown_progress(make_console(stderr=True)) as progress:
-        service = build_service(settings, progress)
+    with (
+        shown_progress(make_console(stderr=True)) as progress,
+        closing(build_service(settings, progress)) as service,
+    ):
+        facts |= engine_facts(service)
         for record in run_holes(service, tasks, task.records, facts, task.deadline_ms):
             records.append(record)
             progress("filling holes", len(records) / len(tasks))
         gate = service.gate
     fit = _fit(records, facts, task) if task.fit_to is not None else None
+    pairs = [(path, *compare_with(path, facts, records)) for path in task.against]
     levels = level_rows(records, gate)
     result = {"evaluation": "served", **facts, "is_calibrated": gate.is_calibrated, "levels": levels}
     result |= {"by_kind": group_rows(records), "fit": None if fit is None else _fit_facts(fit)}
+    result["latency_ms"] = latency_figures(records)
+    result["against"] = [{"records": path.name, "there": name, **asdict(counts)} for path, name, counts in pairs]
     result["machine"] = describe_machine()
     if task.plot is not None:
         from completion_server.evaluation.gate_plot import write_curve
@@ -71,7 +87,15 @@ def run(options: CommonOptions, task: ServedTask, *, out: Path | None = None, as
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if not as_json:
         _show(make_console(), levels, group_rows(records), fit)
+        _show_pairs(make_console(), describe_engine(facts), pairs)
     print_json(result, indent=None)
+
+
+def engine_facts(service: CompletionService) -> dict[str, Any]:
+    """What computes, as far as it decides what is written."""
+    status = service.status()
+    names = ("model", "backend", "dtype", "server", "dialect", "fim_format")
+    return {name: status[name] for name in names if status.get(name)}
 
 
 def level_rows(records: Sequence[HoleRecord], gate: Gate) -> list[dict[str, Any]]:
@@ -112,6 +136,12 @@ def _figures(shown: Sequence[HoleRecord], num_all: int) -> dict[str, Any]:
     }
 
 
+def latency_figures(records: Sequence[HoleRecord]) -> dict[str, float]:
+    """Milliseconds per request from empty caches, of those with a suggestion; {} without any."""
+    times = [record.total_ms for record in records if record.has_text]
+    return {f"p{percent}": round(quantile(times, percent / 100), 1) for percent in (50, 95) if times}
+
+
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
@@ -140,6 +170,16 @@ def _curve(records: Sequence[HoleRecord]) -> tuple[CurvePoint, ...]:
     scored = [record for record in records if record.score is not None]
     scores = np.array([record.score for record in scored], dtype=np.float64)
     return precision_curve(scores, np.array([record.is_right for record in scored], dtype=bool)) if scored else ()
+
+
+def _show_pairs(console: Console, here: str, pairs: Sequence[tuple[Path, str, PairedCounts]]) -> None:
+    if not pairs:
+        return
+    table = make_table(console, f"{here} against", "both right", "only here", "only there", "same text", "p")
+    for path, name, counts in pairs:
+        numbers = (counts.num_both_right, counts.num_only_here, counts.num_only_there, counts.num_same_text)
+        table.add_row(f"{name} ({path.name})", *map(str, numbers), f"{counts.p_value:.2f}")
+    console.print(table)
 
 
 def _show(

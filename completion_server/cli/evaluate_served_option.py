@@ -23,3 +23,11 @@ DeadlineOption = Annotated[
     float | None,
     typer.Option("--deadline-ms", min=1, help="With --served: time limit of each request; default: none."),
 ]
+AgainstOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--against",
+        metavar="RECORDS",
+        help="With --served: compare hole by hole with the records of another run; may be repeated.",
+    ),
+]

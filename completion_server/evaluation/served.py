@@ -6,6 +6,7 @@ of the gate would have shown. One record a hole, without source text; a run that
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from completion_server.request import Deadline
 from completion_server.syntax import count_tree_errors, parser_for
 
 _MIN_LINE_CHARS = 3
+_DIGEST_CHARS = 16
 
 
 class HoleRecord(Struct, frozen=True):
@@ -49,6 +51,8 @@ class HoleRecord(Struct, frozen=True):
     num_shown_chars: int = 0
     num_generated_tokens: int = 0
     total_ms: float = 0.0
+    text_digest: str = ""
+    """Tells whether two runs offered the same text; "" without one."""
 
     @property
     def is_right(self) -> bool:
@@ -79,6 +83,17 @@ def run_holes(
             yield record
 
 
+def read_records(path: Path) -> tuple[dict[str, Any], list[HoleRecord]]:
+    """What a file of records is of, and its whole lines. Raises RequestError."""
+    try:
+        content = path.read_bytes()
+        first, *lines = content[: content.rfind(b"\n") + 1].splitlines()
+        facts = msgspec.json.decode(first, type=dict[str, Any])
+        return facts, [msgspec.json.decode(line, type=HoleRecord) for line in lines]
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} does not hold records of holes: {error}") from error
+
+
 def _open_records(path: Path, facts: dict[str, Any]) -> list[HoleRecord]:
     """What an earlier run left; a last line that was cut off is removed, a new file gets its first line."""
     header = msgspec.json.encode(facts)
@@ -88,12 +103,7 @@ def _open_records(path: Path, facts: dict[str, Any]) -> list[HoleRecord]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(header + b"\n")
         return []
-    try:
-        first, *lines = whole.splitlines()
-        found = msgspec.json.decode(first)
-        records = [msgspec.json.decode(line, type=HoleRecord) for line in lines]
-    except msgspec.MsgspecError as error:
-        raise RequestError(f"{path} does not hold records of holes: {error}") from error
+    found, records = read_records(path)
     if found != msgspec.json.decode(header):
         raise RequestError(f"{path} is of another run ({found}); choose another file or remove it")
     if whole != content:
@@ -116,8 +126,15 @@ def _ask(service: Completer, task: Task, number: int, deadline_ms: float | None)
         score=trace.get("gate_score") if text else None,
         num_generated_tokens=trace.get("num_generated_tokens", 0),
         total_ms=trace.get("total_ms", 0.0),
+        text_digest=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
+        if text
+        else "",
         **(judge_text(text, task.hole) if text else {}),
     )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
 
 
 def judge_text(text: str, hole: Hole) -> dict[str, Any]:

@@ -142,3 +142,16 @@ def test_the_command_writes_figures_a_calibration_and_a_plot(
     assert levels["balanced"]["precision"] > levels["eager"]["precision"] > 0
     assert read_calibration(fit).metadata["num_suggestions"] == value["levels"][0]["num_shown"]
     assert plot.read_text().startswith("<?xml")
+    assert value["latency_ms"]["p50"] <= value["latency_ms"]["p95"]
+    assert value["against"] == []
+    other = ["evaluate", "--served", "--corpus", tmp_path, "--holes", "40", "--records", tmp_path / "other.jsonl"]
+    other += ["--against", tmp_path / "r.jsonl"]
+    result = CliRunner().invoke(app, [str(argument) for argument in other])
+    assert result.exit_code == 0, result.output
+    (pair,) = json.loads(result.stdout.splitlines()[-1])["against"]
+    assert (pair["records"], pair["num_holes"]) == (
+        "r.jsonl",
+        len((tmp_path / "r.jsonl").read_text().splitlines()) - 1,
+    )
+    assert pair["num_same_text"] == pair["num_holes"] > pair["num_both_right"] > 0
+    assert pair["p_value"] == 1.0
