@@ -194,6 +194,8 @@ def _add_sentinels(writer: Any, tokenizer: Tokenizer, model_type: str | None, *,
     if found is PREFIX_ONLY and all(tokenizer.token_id(token) is not None for token in _SENTINELS):
         found = detect_fim_format(tokenizer, FIM_FORMAT, model_type).format
     tokens = fim_token_ids(found, tokenizer)
+    if tokens.end is not None:
+        writer.add_eot_token_id(tokens.end)  # llama.cpp goes on after tokens that the file does not call an end
     roles = (("prefix", "pre"), ("suffix", "suf"), ("middle", "mid"))
     for role, short in roles:
         token_id = getattr(tokens, role)
