@@ -25,7 +25,9 @@ from tests.support.remote_calls import Remote, connected
 
 pytestmark = [pytest.mark.remote_servers, pytest.mark.default_model, pytest.mark.timeout(900)]
 
-_ENDLESS = "# Count to one hundred: 1 2 3 4 5 6 7 8 9ˇ\n"  # the model goes on for hundreds of tokens
+_ENDLESS = (
+    "def check(s):\n" + "    if s.isspace():\n        return False\n" * 4 + "    ifˇ\n"
+)  # it goes on like that
 _PLACES = (
     "def add(a, b):\n    return aˇ\n\n\ndef sub(a, b):\n    return a - b\n",
     "values = [3, 1, 2]\nlargest = max(ˇ\nprint(largest)\n",
@@ -142,7 +144,7 @@ def test_the_answer_comes_piece_by_piece(served: Served) -> None:
 
     result = served.remote.ask(_ENDLESS, rules=[Watching()], max_new_tokens=40)
     ended = time.monotonic()
-    assert result.finish_reason is FinishReason.LENGTH
+    assert result.finish_reason is FinishReason.LENGTH, "the place is no endless one any more"
     assert len(seen) >= 20
     assert seen[len(seen) // 2] - seen[0] > (ended - seen[0]) / 10, "all of it came at once"
 
