@@ -61,7 +61,7 @@ def mcnemar_p(num_only_here: int, num_only_there: int) -> float:
     """How probable so uneven a split of the discordant pairs, or one more uneven, is by chance."""
     num_all, fewer = num_only_here + num_only_there, min(num_only_here, num_only_there)
     tail = sum(math.comb(num_all, count) for count in range(fewer + 1))
-    return min(1.0, math.ldexp(tail, 1 - num_all))
+    return min(1.0, 2 * tail / (1 << num_all))
 
 
 def describe_engine(facts: dict[str, Any]) -> str:

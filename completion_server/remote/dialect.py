@@ -23,6 +23,8 @@ class Question:
     sampling: SamplingParams
     model: str
     num_alternatives: int = 1
+    repeats_freely: bool = False
+    """Whether the server has to be told not to penalize repetition, which code is full of."""
 
     @property
     def max_tokens(self) -> int:

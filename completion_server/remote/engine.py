@@ -91,7 +91,8 @@ class RemoteEngine:
         # A greedy model gives the same answer every time; some servers even refuse to be asked.
         can_branch = agreed.dialect.has_alternatives and sampling.temperature > 0
         num_answers = num_alternatives if can_branch and not self._has_one_alternative else 1
-        question = Question(prompt, sampling, agreed.facts.model, num_answers)
+        facts = agreed.facts
+        question = Question(prompt, sampling, facts.model, num_answers, facts.penalizes_repetition)
         try:
             return self._ask(agreed, question, stop_rules, deadline, cancellation)
         except RemoteError as error:

@@ -6,7 +6,7 @@ A handful of small requests, once per connection. Runs on the transport's thread
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from completion_server.config import RemoteSettings
@@ -17,6 +17,7 @@ from completion_server.remote.transport import Reply, Transport
 
 _MISTRAL_HOSTS = ("mistral.ai",)
 _REFUSED = (401, 403)
+_LLAMA_CPP_PYTHON = "llama-cpp-python"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ServerFacts:
     max_context: int | None = None
     notes: tuple[str, ...] = ()
     """For the user: why this dialect."""
+    penalizes_repetition: bool = False
+    """Unless requests say otherwise."""
 
 
 async def probe(transport: Transport, settings: RemoteSettings, host: str, has_tokenizer: bool) -> ServerFacts:
@@ -58,7 +61,7 @@ def _checked(facts: ServerFacts, settings: RemoteSettings, has_tokenizer: bool) 
     if dialect.needs_model and not model:
         raise RemoteError("the server does not list its models: set remote.model")
     hint = settings.model or facts.model_hint or model
-    return ServerFacts(facts.server, name, model, hint, facts.max_context, facts.notes)
+    return replace(facts, dialect=name, model=model, model_hint=hint)
 
 
 async def _llama(transport: Transport, settings: RemoteSettings, _has_tokenizer: bool) -> ServerFacts | None:
@@ -103,12 +106,14 @@ async def _openai(transport: Transport, settings: RemoteSettings, has_tokenizer:
     owner = str(entry.get("owned_by") or "")
     max_context = entry.get("max_model_len")
     takes_ids = owner in ("vllm", "sglang")
+    is_llama_cpp_python = owner == "me" and "permissions" in entry
     return ServerFacts(
-        owner or "OpenAI-compatible",
+        _LLAMA_CPP_PYTHON if is_llama_cpp_python else owner or "OpenAI-compatible",
         "openai-tokens" if takes_ids and has_tokenizer else "openai-text",
         str(entry.get("id") or ""),
         f"{entry.get('id') or ''} {entry.get('root') or ''}".strip(),
         max_context if isinstance(max_context, int) else None,
+        penalizes_repetition=is_llama_cpp_python,
     )
 
 

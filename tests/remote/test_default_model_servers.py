@@ -20,7 +20,7 @@ from completion_server.engine.stopping import LineEnd
 from completion_server.evaluation.replay.peer_model import write_gguf
 from completion_server.remote.prompt import RemotePrompt
 from completion_server.request import CancellationToken, FinishReason
-from tests.support.other_servers import SERVER_KINDS, OtherServer, started_server
+from tests.support.other_servers import LLAMA_CPP_PYTHON, SERVER_KINDS, OtherServer, started_server
 from tests.support.remote_calls import Remote, connected
 
 pytestmark = [pytest.mark.remote_servers, pytest.mark.default_model, pytest.mark.timeout(900)]
@@ -103,6 +103,8 @@ def test_the_probe_finds_dialect_and_format(served: Served) -> None:
     status = served.remote.engine.status()
     assert (status["dialect"], status["fim_format"]) == (served.server.kind.dialect, "spm")
     assert status["warnings"] == []
+    if served.server.kind is LLAMA_CPP_PYTHON:
+        assert status["server"] == "llama-cpp-python"  # and is told not to penalize repetition
 
 
 def test_the_text_is_the_models_own(served: Served) -> None:

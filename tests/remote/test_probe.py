@@ -59,6 +59,18 @@ def test_a_model_without_infill_is_asked_by_text_and_the_reason_is_kept() -> Non
         assert "not supported by this model" in str(status["dialect_notes"])
 
 
+@pytest.mark.parametrize("is_llama_cpp_python", [True, False])
+def test_llama_cpp_python_is_told_not_to_penalize_repetition(is_llama_cpp_python: bool) -> None:
+    """Nobody else is: a key that a server does not know may be an error."""
+    entry = {"id": "starcoder2", "owned_by": "me"} | ({"permissions": []} if is_llama_cpp_python else {})
+    routes = {"/v1/models": json_script({"data": [entry]}), "/v1/completions": Script(sse(choice("1", "stop")))}
+    with FakeApi(routes) as api, connected(api.url) as remote:
+        assert remote.text("x = ˇ\n") == "1"
+        assert remote.engine.status()["server"] == ("llama-cpp-python" if is_llama_cpp_python else "me")
+        (body,) = api.bodies("/v1/completions")
+        assert body.get("repeat_penalty") == (1.0 if is_llama_cpp_python else None)
+
+
 def test_a_healthy_server_that_lists_nothing_needs_the_name_of_the_model() -> None:
     with FakeApi({"/health": json_script({"status": "ok"}), "/v1/models": json_script({}, 500)}) as api:
         with connected(api.url, model="starcoder2") as remote:
@@ -113,7 +125,7 @@ def test_ollama_is_sent_a_raw_prompt_and_answers_in_lines() -> None:
         (body,) = api.bodies("/api/generate")
         assert body["prompt"] == "<|fim_prefix|>x = <|fim_suffix|>\n<|fim_middle|>"
         assert body["raw"] is True
-        assert body["options"]["num_predict"] == 9
+        assert (body["options"]["num_predict"], body["options"]["repeat_penalty"]) == (9, 1.0)
         assert "<|endoftext|>" in body["options"]["stop"]
         assert "suffix" not in body
 

@@ -26,6 +26,7 @@ class Ollama:
             "temperature": sampling.temperature,
             "top_k": sampling.top_k,
             "top_p": sampling.top_p,
+            "repeat_penalty": 1.0,  # its default has been 1.1, and code is full of repetition
             "stop": list(question.prompt.stop_texts),
         }
         if sampling.seed is not None:

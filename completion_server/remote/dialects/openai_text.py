@@ -52,6 +52,8 @@ def openai_options(question: Question) -> dict[str, object]:
         options["top_p"] = sampling.top_p
         if sampling.seed is not None:
             options["seed"] = sampling.seed
+    if question.repeats_freely:
+        options["repeat_penalty"] = 1.0
     if question.num_alternatives > 1:
         options["n"] = question.num_alternatives
     return options
