@@ -91,8 +91,17 @@ def _evidence(generation: Generation, shown: str, trigger: Trigger) -> Evidence:
         trigger.mode is CompletionMode.BLOCK,
     )
     shown = shown.replace("\r\n", "\n")
+    if generation.text.find(shown) < 0:
+        # Closers of what it leaves open are nobody's tokens.
+        shown = shown[: _num_common(generation.text, shown)] or shown
     begin = max(generation.text.find(shown), 0)
     return evidence.after(begin).within(len(shown)) if begin else evidence.within(len(shown))
+
+
+def _num_common(first: str, second: str) -> int:
+    """Length of the beginning that both have."""
+    pairs = zip(first, second, strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def _is_cut_short(generation: Generation) -> bool:

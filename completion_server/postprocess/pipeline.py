@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from completion_server.postprocess.closing import close_what_is_open
 from completion_server.postprocess.indentation import drop_doubled_indent, match_indentation
 from completion_server.postprocess.partial import cut_to_clean_end
 from completion_server.postprocess.place import Place
@@ -32,6 +33,7 @@ FILTERS: tuple[Filter, ...] = (
     drop_trailing_white_space,
     drop_blank,
     trim_to_syntax,
+    close_what_is_open,
     drop_useless,
     match_line_ends,
 )

@@ -197,7 +197,7 @@ def test_a_place_without_a_suggestion_is_asked_about_once_but_by_hand_again() ->
 def test_at_the_deadline_the_partial_is_cut_to_whole_words() -> None:
     service, _ = make_service(ScriptedEngine("foo.bar(baz", reason=FinishReason.DEADLINE))
     completion = service.complete(make_request("x = ˇ\n"))
-    assert [item.text for item in completion.items] == ["foo.bar("]
+    assert [item.text for item in completion.items] == ["foo.bar()"]
     assert completion.finish_reason is FinishReason.DEADLINE
 
 
@@ -283,7 +283,7 @@ def test_clearing_caches_clears_both() -> None:
 def test_after_a_partial_answer_idle_work_finds_the_rest() -> None:
     engine = ScriptedEngine("foo(bar", reason=FinishReason.DEADLINE)
     service, _ = make_service(engine, NO_LOOK_AHEAD)
-    assert [item.text for item in service.complete(make_request("x = ˇ\n")).items] == ["foo("]
+    assert [item.text for item in service.complete(make_request("x = ˇ\n")).items] == ["foo()"]
     engine.texts, engine.reason = ["foo(bar, baz)"], FinishReason.STOP
     service.warm(make_request("x = ˇ\n"))
     assert [item.text for item in service.complete(make_request("x = foˇ\n")).items] == ["o(bar, baz)"]
