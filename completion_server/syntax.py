@@ -128,8 +128,8 @@ class HoledText:
         self._before = before.encode("utf-8", "replace")
         self._after = after.encode("utf-8", "replace")
         self._is_short = len(before) + len(after) <= _MAX_PARSED_CHARS
-        self._parser = parser_for(language_id) if self._is_short else None
-        self._tree = None if self._parser is None else self._parser.parse(self._before + self._after)
+        self._parser: Any = parser_for(language_id) if self._is_short else None
+        self._tree: Any = None if self._parser is None else self._parser.parse(self._before + self._after)
         self._counts: dict[tuple[str, int, int], int] = {}
 
     @property

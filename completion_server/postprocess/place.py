@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +74,10 @@ class Place:
             next_indent_width=indent_width(next((text for text in after if text.strip()), "")),
             indent_unit=_indent_unit(document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]),
         )
+
+    def replacing(self, num_chars: int) -> Place:
+        """The same place for a text that takes the place of so many characters after the cursor."""
+        return dataclasses.replace(self, after_on_line=self.after_on_line[num_chars:], num_replaced=num_chars)
 
     @cached_property
     def errors(self) -> HoledText:

@@ -24,7 +24,8 @@ def test_every_filter_has_a_file_of_cases() -> None:
 def test_pipeline_names_the_filters_that_fired() -> None:
     processed = postprocess("x)  ", place_at("print(ˇ)"))
     assert processed.text == "x"
-    assert "drop_rest_of_line" in processed.fired
+    assert processed.fired == ("drop_closers_that_follow",)
+    assert postprocess("x = 1  ", place_at("ˇ")).fired == ("drop_trailing_white_space",)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n", "\n\n   \n"])
@@ -49,9 +50,9 @@ def places(draw: st.DrawFn) -> tuple[str, Place]:
 @given(places(), TEXTS)
 def test_what_is_shown_adds_no_syntax_error(marked: tuple[str, Place], text: str) -> None:
     source, place = marked
-    shown = postprocess(text, place).text
+    shown = postprocess(text, place)
     before, _, after = source.partition("ˇ")
-    completed = count_errors("python", before + shown + after)
+    completed = count_errors("python", before + shown.text + after[shown.num_replaced :])
     assert (completed or 0) <= (count_errors("python", before + after) or 0)
 
 
@@ -61,6 +62,16 @@ def test_what_is_shown_is_what_the_model_wrote(marked: tuple[str, Place], text: 
     shown = "".join(postprocess(text, marked[1]).text.split())
     added = shown[len(os.path.commonprefix([shown, "".join(text.split())])) :]  # noqa: RUF071 - characters
     assert not added.strip(")]}'\"")
+
+
+@given(places(), TEXTS)
+def test_what_is_replaced_is_part_of_the_text(marked: tuple[str, Place], text: str) -> None:
+    """VS Code shows no other items that replace something."""
+    shown = postprocess(text, marked[1])
+    replaced = marked[1].after_on_line[: shown.num_replaced]
+    rest = iter(shown.text)
+    assert all(char in rest for char in replaced)
+    assert not replaced.strip(")]}'\"")
 
 
 @given(places(), TEXTS)
