@@ -11,6 +11,8 @@ from tests.support.places import place_at
 @pytest.mark.parametrize(
     ("marked", "text", "expected"),
     [
+        ("voidˇ\n{\n  a();\n}\n", " f(int a) {", " f(int a)"),
+        ("voidˇ\n\n  a();\n}\n", " f(int a) {", " f(int a) {"),
         ("aˇ\nreturn x\n", "b\nreturn x\ny", "b"),
         ("retˇ\nreturn x\n", "urn x", ""),  # completes to the line that follows
         ("f() {ˇ\n}\n", "\n  a\n}", "\n  a"),
