@@ -60,7 +60,9 @@ class OwnServer:
     async def ask(self, document: Document, position: Position, usage: Usage) -> Answer:  # noqa: ARG002
         reply = await self._editor.inline_completion(document.uri, position)
         received_at = time.perf_counter()
-        return Answer(reply.items[0].text if reply.items else "", received_at)
+        # What replaces text after the cursor cannot be taken over by inserting it.
+        is_insertion = bool(reply.items) and reply.items[0].start == reply.items[0].end
+        return Answer(reply.items[0].text if is_insertion else "", received_at)
 
     async def explain(self, usage: Usage) -> None:
         trace = await self._editor.execute_command("completionServer.explain", {"uri": self._uri})
