@@ -114,6 +114,7 @@ def bench_team(  # noqa: PLR0913 - one parameter per option
     seed: replay_option.SeedOption = 1,
     source: team_option.SourceOption = None,
     server_pid: team_option.ServerPidOption = None,
+    user_keys: team_option.UserKeysOption = False,
     as_json: JsonOption = False,
     log_level: LogLevelOption = None,
 ) -> None:
@@ -129,7 +130,7 @@ def bench_team(  # noqa: PLR0913 - one parameter per option
     numbers = command.parse_numbers(typists)
     plan = TeamPlan(minutes * 60, kind_names(sessions), keys, pace, debounce_ms=debounce_ms, seed=seed)
     remote = {"dialect": dialect, "model": remote_model, "tokenizer": tokenizer, "fimFormat": fim_format}
-    task = command.TeamTask(url, numbers, plan, remote, timeout_ms, tuple(server_pid or ()), source)
+    task = command.TeamTask(url, numbers, plan, remote, timeout_ms, tuple(server_pid or ()), source, user_keys)
     command.run_team(task, as_json=as_json)
 
 

@@ -24,6 +24,12 @@ PaceOption = Annotated[float, typer.Option("--pace", min=0.1, help="Stretches th
 DebounceOption = Annotated[
     float, typer.Option("--debounce-ms", min=0, help="How long the editor waits for the next key before it asks.")
 ]
+UserKeysOption = Annotated[
+    bool,
+    typer.Option(
+        "--user-keys", help="A key of its own for each typist (typist-1, ...), for routers that go by it."
+    ),
+]
 ServerPidOption = Annotated[
     list[int] | None,
     typer.Option(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from completion_server.cli.app import app
-from tests.support.fake_completion_api import FakeApi
+from tests.support.fake_completion_api import FakeApi, Script, choice, json_script, sse
 from tests.support.llama_process import started_llama
 from tests.support.tiny_gguf import write_alphabet_gguf
 
@@ -56,6 +57,17 @@ def test_nobody_at_the_address() -> None:
     result = run("--url", "http://127.0.0.1:9", "--typists", "1", "--minutes", "0.05")
     assert result.exit_code == 1
     assert "no model server answers at http://127.0.0.1:9" in result.stderr
+
+
+def test_each_typist_may_have_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPLETION_SERVER_REMOTE_API_KEY", "mine")
+    models = json_script({"data": [{"id": "starcoder2", "owned_by": "me"}]})
+    for arguments, keys in (((), {"mine"}), (("--user-keys",), {"typist-1", "typist-2"})):
+        with FakeApi({"/v1/models": models, "/v1/completions": Script(sse(choice("abc", "stop")))}) as api:
+            result = run("--url", api.url, "--typists", "2", "--minutes", "0.01", *arguments)
+            assert result.exit_code == 0, result.output
+            seen = {asked.headers.get("Authorization") for asked in api.asked}
+        assert {f"Bearer {key}" for key in keys} == seen
 
 
 def test_a_source_without_a_place_to_type(tmp_path: Path) -> None:
