@@ -108,7 +108,7 @@ def bench_team(  # noqa: PLR0913 - one parameter per option
     fim_format: team_option.FimFormatOption = "auto",
     sessions: replay_option.SessionsOption = "",
     keys: replay_option.KeysOption = 60,
-    pace: team_option.PaceOption = 1.0,
+    pace: replay_option.PaceOption = 1.0,
     debounce_ms: team_option.DebounceOption = 0.0,
     timeout_ms: replay_option.TimeoutOption = None,
     seed: replay_option.SeedOption = 1,

@@ -20,7 +20,6 @@ DialectOption = Annotated[Dialect, typer.Option("--dialect", help="As in the set
 RemoteModelOption = Annotated[str, typer.Option("--remote-model", help="As in the setting remote.model.")]
 TokenizerOption = Annotated[str, typer.Option("--tokenizer", help="As in the setting remote.tokenizer.")]
 FimFormatOption = Annotated[str, typer.Option("--fim-format", help="As in the setting remote.fimFormat.")]
-PaceOption = Annotated[float, typer.Option("--pace", min=0.1, help="Stretches the recorded gaps.")]
 DebounceOption = Annotated[
     float, typer.Option("--debounce-ms", min=0, help="How long the editor waits for the next key before it asks.")
 ]
