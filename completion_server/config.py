@@ -302,6 +302,11 @@ def remote_api_key(environ: Mapping[str, str] | None = None) -> str | None:
     return environ.get(_REMOTE_API_KEY, "").strip() or None
 
 
+def environment_with_api_key(key: str) -> dict[str, str]:
+    """This process' environment with ``key`` for the model server: for a child process."""
+    return {**os.environ, _REMOTE_API_KEY: key}
+
+
 def limit_thread_spinning(environ: MutableMapping[str, str] | None = None) -> None:
     """Let the threads of one forward pass sleep soon when they wait for each other; call before importing torch.
 
