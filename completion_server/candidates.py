@@ -23,7 +23,7 @@ from completion_server.evidence import Evidence
 from completion_server.metrics import RequestTrace
 from completion_server.postprocess.pipeline import postprocess
 from completion_server.postprocess.place import Place
-from completion_server.request import FinishReason
+from completion_server.request import FinishReason, Insertion
 from completion_server.trigger import CompletionMode, Trigger
 
 if TYPE_CHECKING:
@@ -41,23 +41,26 @@ def stop_rules_for(trigger: Trigger, document: Document, position: Position) -> 
     next_line = next((line for line in following if line.strip()), "")
     # A closer on the next line is not the block's own where the block still lacks one.
     follows = rest or ("" if trigger.block_closer else next_line.strip())
-    common: list[StopRule] = [ForeignCloser(follows[:1], document.language_id), RestReached(rest), Repetition()]
+    common: list[StopRule] = [RestReached(rest), Repetition()]
     if trigger.mode is CompletionMode.LINE:
-        return [LineEnd(), *common]
+        # Where code follows them nothing is gained by what comes behind them.
+        passed = "" if any(map(str.isalnum, rest)) else rest[: len(rest) - len(rest.lstrip(")]}"))]
+        return [LineEnd(), ForeignCloser(follows[:1], document.language_id, passed), *common]
     return [
         Dedent(trigger.block_indent, closer=trigger.block_closer, language_id=document.language_id),
         BlankLine(),
         MaxLines(_MAX_BLOCK_LINES),
         SuffixReached(next_line),
+        ForeignCloser(follows[:1], document.language_id),
         *common,
     ]
 
 
 def make_candidates(
     result: GenerationResult, document: Document, position: Position, trigger: Trigger, trace: RequestTrace
-) -> dict[str, Evidence]:
+) -> dict[Insertion, Evidence]:
     """Post-processed texts with their evidence, without doubles, the one the model is surest of first."""
-    texts: dict[str, Evidence] = {}
+    texts: dict[Insertion, Evidence] = {}
     fired: list[str] = []
     for generation in sorted(result.generations, key=_mean_logprob, reverse=True):
         place = Place.of(
@@ -69,7 +72,8 @@ def make_candidates(
         processed = postprocess(generation.text, place)
         fired += processed.fired
         if processed.text:
-            texts.setdefault(processed.text, _evidence(generation, processed.text, trigger))
+            insertion = Insertion(processed.text, processed.num_replaced)
+            texts.setdefault(insertion, _evidence(generation, processed.text, trigger))
     first = result.generations[0] if result.generations else None
     if first is not None and first.logprobs:
         trace.note(stop_rule=first.stop_rule, mean_logprob=round(sum(first.logprobs) / len(first.logprobs), 3))
@@ -91,8 +95,17 @@ def _evidence(generation: Generation, shown: str, trigger: Trigger) -> Evidence:
         trigger.mode is CompletionMode.BLOCK,
     )
     shown = shown.replace("\r\n", "\n")
+    if generation.text.find(shown) < 0:
+        # Closers of what it leaves open are nobody's tokens.
+        shown = shown[: _num_common(generation.text, shown)] or shown
     begin = max(generation.text.find(shown), 0)
     return evidence.after(begin).within(len(shown)) if begin else evidence.within(len(shown))
+
+
+def _num_common(first: str, second: str) -> int:
+    """Length of the beginning that both have."""
+    pairs = zip(first, second, strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def _is_cut_short(generation: Generation) -> bool:

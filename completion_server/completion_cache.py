@@ -14,6 +14,7 @@ from cachetools import LRUCache
 
 from completion_server.document import Document, Position
 from completion_server.evidence import NO_EVIDENCE, Evidence
+from completion_server.request import Insertion
 
 _LINES_BEFORE = 40
 _LINES_AFTER = 20
@@ -33,7 +34,7 @@ class _Place:
 @dataclass(frozen=True)
 class _Entry:
     place: _Place
-    texts: tuple[str, ...]
+    insertions: tuple[Insertion, ...]
     evidence: Evidence = NO_EVIDENCE
     is_shown: bool = True
 
@@ -42,9 +43,9 @@ class _Entry:
 class Known:
     """What is known for a place, best first."""
 
-    texts: tuple[str, ...]
+    insertions: tuple[Insertion, ...]
     evidence: Evidence = NO_EVIDENCE
-    """Of the first text."""
+    """Of the first."""
     was_shown: bool = True
     """The suggestion that this is, or was the beginning of, was good enough to show where it was made."""
 
@@ -67,19 +68,19 @@ class CompletionCache:
         self,
         document: Document,
         position: Position,
-        texts: tuple[str, ...],
+        insertions: tuple[Insertion, ...],
         evidence: Evidence = NO_EVIDENCE,
         *,
         is_shown: bool = True,
     ) -> None:
-        """Remember ``texts`` (at least one, none empty) for this place, with the first one's ``evidence``.
+        """Remember ``insertions`` (at least one, none empty) for this place, with the first one's ``evidence``.
 
         What is not shown is remembered too: nobody asks the model twice for what would be hidden again.
         """
-        if self._is_off or not texts:
+        if self._is_off or not insertions:
             return
         place = _place(document, position)
-        entry = _Entry(place, texts, evidence, is_shown)
+        entry = _Entry(place, insertions, evidence, is_shown)
         with self._lock:
             self._entries[place] = entry
             _remember(self._recent, entry)
@@ -103,8 +104,8 @@ class CompletionCache:
         with self._lock:
             entry: _Entry | None = self._entries.get(place)
             recent = tuple(self._recent.get(document.uri, ()))
-        if entry is not None and len(entry.texts) >= num_items:
-            return Known(entry.texts[:num_items], entry.evidence, entry.is_shown)
+        if entry is not None and len(entry.insertions) >= num_items:
+            return Known(entry.insertions[:num_items], entry.evidence, entry.is_shown)
         typed_along = (_type_through(earlier, place) for earlier in recent)
         return next((known for known in typed_along if known is not None), None)
 
@@ -114,7 +115,7 @@ class CompletionCache:
         if text and not self._is_off:
             # A generation cut off early says less than the guess that it has confirmed so far.
             text = known if known.startswith(text) else text
-            _remember(self._drafts, _Entry(_place(document, position), (text,)))
+            _remember(self._drafts, _Entry(_place(document, position), (Insertion(text),)))
 
     def lookup_draft(self, document: Document, position: Position) -> str:
         """What is left of the last generation here after what was typed since; empty when it was left."""
@@ -122,8 +123,9 @@ class CompletionCache:
         for entry in self._drafts.get(document.uri, ()):
             if place.before.startswith(entry.place.before):
                 typed = place.before[len(entry.place.before) :]
-                if entry.texts[0].startswith(typed) and len(typed) < len(entry.texts[0]):
-                    return entry.texts[0][len(typed) :]
+                text = entry.insertions[0].text
+                if text.startswith(typed) and len(typed) < len(text):
+                    return text[len(typed) :]
         return ""
 
     def forget(self, uri: str) -> None:
@@ -148,15 +150,38 @@ def _remember(recent: dict[str, deque[_Entry]], entry: _Entry) -> None:
 def _type_through(entry: _Entry, place: _Place) -> Known | None:
     """What remains of ``entry``'s first text when exactly its beginning was typed; None when it was not.
 
-    Typing inside a line moves no window line, so the new text before the cursor starts with the old one.
+    Typing inside a line moves no window line, so the new text before the cursor starts with the old one. Editors
+    take away what is typed over of the closers that the suggestion replaces.
     """
-    if entry.place.after != place.after or not place.before.startswith(entry.place.before):
+    if not place.before.startswith(entry.place.before):
         return None
     typed = place.before[len(entry.place.before) :]
-    text = entry.texts[0]
-    if not typed or not text.startswith(typed) or len(typed) == len(text):
+    first = entry.insertions[0]
+    num_gone = _num_typed_over(entry, place)
+    if num_gone is None or not typed or not first.text.startswith(typed) or len(typed) == len(first.text):
         return None
-    return Known((text[len(typed) :],), entry.evidence.after(len(typed)), entry.is_shown)
+    rest = first.text[len(typed) :]
+    if not _is_subsequence(entry.place.after[num_gone : first.num_replaced], rest):
+        return None
+    return Known(
+        (Insertion(rest, first.num_replaced - num_gone),), entry.evidence.after(len(typed)), entry.is_shown
+    )
+
+
+def _num_typed_over(entry: _Entry, place: _Place) -> int | None:
+    """How many of the characters that ``entry`` replaces are gone; None where other text has changed."""
+    before = entry.place.after
+    for count in range(entry.insertions[0].num_replaced + 1):
+        rest = before[count:]
+        # At the end of a window that is cut other text comes in.
+        if place.after == rest or (count and len(before) == _MAX_CHARS and place.after.startswith(rest)):
+            return count
+    return None
+
+
+def _is_subsequence(part: str, text: str) -> bool:
+    rest = iter(text)
+    return all(char in rest for char in part)
 
 
 def _place(document: Document, position: Position) -> _Place:

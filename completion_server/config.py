@@ -224,7 +224,7 @@ class CacheSettings(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class LogSettings(Struct, frozen=True, rename="camel", kw_only=True):
-    """What is kept on this disk about suggestions; never source text, never sent anywhere."""
+    """What is kept about suggestions on this disk, or sent to a collector of the user's; never source text."""
 
     acceptance: Annotated[
         bool,
@@ -235,6 +235,13 @@ class LogSettings(Struct, frozen=True, rename="camel", kw_only=True):
     traces: Annotated[
         bool, Meta(description="Whether the last requests' times and reasons are kept, for `explain`.")
     ] = True
+    otlp_endpoint: Annotated[
+        str,
+        Meta(
+            description="Address of an OpenTelemetry collector (http://127.0.0.1:4318) that gets the times and"
+            " reasons of requests, no text (extra otel); empty: none. Not read from a workspace's file."
+        ),
+    ] = ""
 
 
 class Settings(Struct, frozen=True, rename="camel", kw_only=True):
@@ -295,6 +302,11 @@ def remote_api_key(environ: Mapping[str, str] | None = None) -> str | None:
     return environ.get(_REMOTE_API_KEY, "").strip() or None
 
 
+def environment_with_api_key(key: str) -> dict[str, str]:
+    """This process' environment with ``key`` for the model server: for a child process."""
+    return {**os.environ, _REMOTE_API_KEY: key}
+
+
 def limit_thread_spinning(environ: MutableMapping[str, str] | None = None) -> None:
     """Let the threads of one forward pass sleep soon when they wait for each other; call before importing torch.
 
@@ -348,6 +360,11 @@ def _read_workspace_file(workspace: Path, warnings: list[str]) -> Options | None
         return None
     if content.pop("remote", None) is not None:
         warnings.append(f"{WORKSPACE_FILE_NAME}: remote is ignored: a workspace may not say where text is sent")
+    log = content.get("log")
+    if isinstance(log, dict) and [log.pop(name) for name in ("otlpEndpoint", "otlp_endpoint") if name in log]:
+        warnings.append(
+            f"{WORKSPACE_FILE_NAME}: log.otlpEndpoint is ignored: a workspace may not say where anything is sent"
+        )
     return content
 
 

@@ -58,9 +58,10 @@ def lexicon_of(language_id: str) -> Lexicon:
 class Scanner:
     """Reads text piece by piece; each character costs the same however much came before.
 
-    ``stack`` holds the brackets that the text opened and did not close; ``inside`` is what ends the string or
-    comment that it is in ("" in code). ``unmatched`` lists the offsets of closers whose brackets the text did not
-    open.
+    ``stack`` holds the brackets that the text opened and did not close, ``opened_at`` their offsets; ``inside`` is
+    what ends the string or comment that it is in ("" in code), ``entered_at`` where that began (-1: before the
+    text). ``unmatched`` lists the offsets of closers whose brackets the text did not open, ``left_at`` is where it
+    closed the string that it began in.
     """
 
     def __init__(self, lexicon: Lexicon, inside: str = "") -> None:
@@ -68,7 +69,10 @@ class Scanner:
         self._text = ""
         self._at = 0
         self.stack: list[str] = []
+        self.opened_at: list[int] = []
         self.inside = inside
+        self.entered_at = -1
+        self.left_at: int | None = None
         self.unmatched: list[int] = []
         self._clean: set[int] = set()  # line ends where no bracket, string or comment is open
 
@@ -116,9 +120,11 @@ class Scanner:
         self._at += 1
         if char in CLOSER_OF:
             self.stack.append(char)
+            self.opened_at.append(at)
         elif char in _CLOSERS:
             if self.stack and CLOSER_OF[self.stack[-1]] == char:
                 self.stack.pop()
+                self.opened_at.pop()
             elif not self.stack:
                 self.unmatched.append(at)
         elif char in "\r\n" and not self.stack:
@@ -128,6 +134,7 @@ class Scanner:
 
     def _enter(self, at: int) -> None:
         lexicon, text = self._lexicon, self._text
+        self.entered_at = at
         for begin, end in lexicon.block_comments:
             if text.startswith(begin, at):
                 self.inside, self._at = end, at + len(begin)
@@ -150,6 +157,8 @@ class Scanner:
         elif char == "\n" and (self.inside == "\n" or (is_string and self.inside not in self._lexicon.multi_line)):
             self.inside = ""  # a string that nobody closed ends with its line; the line end is read as code
         elif self._text.startswith(self.inside, self._at):
+            if self.entered_at < 0:
+                self.left_at = self._at
             self._at += len(self.inside)
             self.inside = ""
         else:

@@ -137,6 +137,14 @@ class CompletionRequest:
 
 
 @dataclass(frozen=True)
+class Insertion:
+    """Text for the cursor, in place of ``num_replaced`` characters right of it on its line."""
+
+    text: str
+    num_replaced: int = 0
+
+
+@dataclass(frozen=True)
 class CompletionItem:
     """Text that replaces what lies between ``start`` and ``end`` of the request's document."""
 

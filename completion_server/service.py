@@ -33,6 +33,7 @@ from completion_server.request import (
     CompletionRequest,
     Deadline,
     FinishReason,
+    Insertion,
     TriggerKind,
 )
 from completion_server.snippet import CrossFileContext
@@ -206,18 +207,22 @@ class CompletionService:
         document, position = _with_selection(request)
         with trace.stage("postprocess"):
             candidates = make_candidates(result, document, position, trigger, trace)
-        texts = tuple(candidates)
+        insertions = tuple(candidates)
         evidence = next(iter(candidates.values()), Evidence())
-        verdict = self._judge(Known(texts, evidence, False), document, position)
+        with trace.stage("gate"):
+            verdict = self._judge(Known(insertions, evidence, False), document, position)
         is_shown = request.trigger is TriggerKind.INVOKED or verdict is None or verdict.is_shown
-        if texts and result.finish_reason is not FinishReason.DEADLINE:
-            self._completion_cache.store(document, position, texts, evidence, is_shown=is_shown)
+        if insertions and result.finish_reason is not FinishReason.DEADLINE:
+            self._completion_cache.store(document, position, insertions, evidence, is_shown=is_shown)
         elif (
             result.finish_reason is FinishReason.STOP and request.trigger is TriggerKind.AUTOMATIC and not is_short
         ):
             self._completion_cache.store_nothing(document, position)
         _note_verdict(trace, verdict, is_shown)
-        return _answer(request, texts if is_shown else (), result.finish_reason, trace)
+        num_shown = sum(len(each.logprobs) for each in candidates.values()) if is_shown else 0
+        # Healed and stop tokens count as not shown: they cost what any token costs.
+        trace.note(num_wasted_tokens=max(result.stats.num_generated_tokens - num_shown, 0))
+        return _answer(request, insertions if is_shown else (), result.finish_reason, trace)
 
     def warm(self, request: CompletionRequest) -> None:
         """Idle work: what ``request`` had no time for. Ends at its deadline or cancellation; answers nobody.
@@ -346,18 +351,19 @@ class CompletionService:
 
     def _answer_from_cache(self, request: CompletionRequest, known: Known, trace: RequestTrace) -> Completion:
         trace.note(from_completion_cache=True)
-        verdict = self._judge(known, *_with_selection(request))
+        with trace.stage("gate"):
+            verdict = self._judge(known, *_with_selection(request))
         # What was shown stays while it is typed along; what was hidden may come once the rest is sure enough.
         is_shown = request.trigger is TriggerKind.INVOKED or known.was_shown
         is_shown = is_shown or verdict is None or verdict.is_shown
         _note_verdict(trace, verdict, is_shown)
-        return _answer(request, known.texts if is_shown else (), FinishReason.STOP, trace)
+        return _answer(request, known.insertions if is_shown else (), FinishReason.STOP, trace)
 
     def _judge(self, known: Known, document: Document, position: Position) -> Verdict | None:
-        if not known.texts:
+        if not known.insertions:
             return None
         suggestions = self._settings.generation.suggestions
-        return self._gate.judge(known.texts[0], known.evidence, document, position, suggestions)
+        return self._gate.judge(known.insertions[0].text, known.evidence, document, position, suggestions)
 
     def _sampling(self, kind: TriggerKind) -> SamplingParams:
         generation = self._settings.generation
@@ -403,12 +409,15 @@ def _note_verdict(trace: RequestTrace, verdict: Verdict | None, is_shown: bool) 
 
 
 def _answer(
-    request: CompletionRequest, texts: tuple[str, ...], reason: FinishReason, trace: RequestTrace
+    request: CompletionRequest, insertions: tuple[Insertion, ...], reason: FinishReason, trace: RequestTrace
 ) -> Completion:
     selected = request.selected
     start = request.position if selected is None else selected.start
     end = request.position if selected is None else selected.end
     head = "" if selected is None else selected.text
-    items = tuple(CompletionItem(head + text, start, end) for text in texts)
+    items = tuple(
+        CompletionItem(head + each.text, start, Position(end.line, end.column + each.num_replaced))
+        for each in insertions
+    )
     trace.note(num_items=len(items), num_shown_chars=len(items[0].text) if items else 0)
     return Completion(items, reason, trace.as_dict())

@@ -117,6 +117,57 @@ def count_tree_errors(tree: Any) -> int:
     return count
 
 
+class HoledText:
+    """A text with a place in it. Trees with something at that place are made from the tree of the text without it.
+
+    Incremental parsing (Wagner 1998): the first tree costs as much as the text is long, the others their changes.
+    """
+
+    def __init__(self, language_id: str, before: str, after: str) -> None:
+        """Without a grammar, or for more than a window's worth of text, all counts are None."""
+        self._before = before.encode("utf-8", "replace")
+        self._after = after.encode("utf-8", "replace")
+        self._is_short = len(before) + len(after) <= _MAX_PARSED_CHARS
+        self._parser: Any = parser_for(language_id) if self._is_short else None
+        self._tree: Any = None if self._parser is None else self._parser.parse(self._before + self._after)
+        self._counts: dict[tuple[str, int, int], int] = {}
+
+    @property
+    def num_errors(self) -> int | None:
+        """ERROR and MISSING nodes in the text as it is."""
+        return self.count_with("")
+
+    def count_with(self, middle: str, num_dropped_before: int = 0, num_dropped_after: int = 0) -> int | None:
+        """The same with ``middle`` at the place, and without so many characters to both sides of it."""
+        if self._parser is None:
+            return None
+        key = middle, num_dropped_before, num_dropped_after
+        if key not in self._counts:
+            self._counts[key] = self._count(*key)
+        return self._counts[key]
+
+    def _count(self, middle: str, num_dropped_before: int, num_dropped_after: int) -> int:
+        # In characters, so that a place between two bytes cannot be meant.
+        before = self._before.decode()[: -num_dropped_before or None].encode()
+        after = self._after.decode()[num_dropped_after:].encode()
+        added = middle.encode("utf-8", "replace")
+        old_end, new_end = len(self._before) + len(self._after) - len(after), len(before) + len(added)
+        old, new = self._before + self._after, before + added + after
+        tree = self._tree.copy()
+        tree.edit(
+            len(before),
+            old_end,
+            new_end,
+            *(_point(*each) for each in ((old, len(before)), (old, old_end), (new, new_end))),
+        )
+        return count_tree_errors(self._parser.parse(new, tree))
+
+
+def _point(text: bytes, offset: int) -> tuple[int, int]:
+    """Row and column (bytes) of ``offset``."""
+    return text.count(b"\n", 0, offset), offset - (text.rfind(b"\n", 0, offset) + 1)
+
+
 def node_types_at(language_id: str, text: str, offset: int) -> tuple[str, ...]:
     """Types of the nodes around the character at ``offset`` of ``text``, innermost first; () without a grammar."""
     tree = parse(language_id, text)

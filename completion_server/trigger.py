@@ -45,10 +45,11 @@ _PROSE = frozenset(
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _SHELL_CLOSERS = {"then": "fi", "else": "fi", "do": "done"}
 _END = {"then": "end", "else": "end", "do": "end"}
-_CLOSERS_BY_WORD = {
+CLOSERS_BY_WORD = {
     **dict.fromkeys(("sh", "bash", "shellscript"), _SHELL_CLOSERS),
     **dict.fromkeys(("lua", "ruby", "elixir", "julia"), _END),
 }
+"""By language: what closes the block that a word at the end of a line opens."""
 _MAX_LINES_BACK = 50
 _TREE_LINES_BEFORE, _TREE_LINES_AFTER = 40, 2
 
@@ -199,7 +200,7 @@ def _last_written_line(document: Document, line: int) -> int | None:
 def _missing_closer(document: Document, line: int, opener: str) -> str:
     """What closes the bracket that ``opener`` ends with, unless a line after ``line`` does, as indented as it."""
     word = opener.split()[-1] if opener.split() else ""
-    by_word = _CLOSERS_BY_WORD.get(document.language_id, {})
+    by_word = CLOSERS_BY_WORD.get(document.language_id, {})
     closer = by_word.get(word, CLOSER_OF.get(word[-1:], ""))
     following = document.lines[line + 1 : line + 1 + _MAX_LINES_BACK]
     written = next((text for text in following if text.strip()), "")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from completion_server.cli import bench_replay_option as replay_option
+from completion_server.cli import bench_team_option as team_option
 from completion_server.cli.option import (
     CommonOptions,
     JsonOption,
@@ -94,6 +95,43 @@ def bench_replay(  # noqa: PLR0913 - one parameter per option
     else:
         files = command.ReplayFiles(plot, save_events, save_sessions)
         command.run_replay(options, task, files, as_json=as_json)
+
+
+@app.command("team")
+def bench_team(  # noqa: PLR0913 - one parameter per option
+    url: team_option.UrlOption,
+    typists: team_option.TypistsOption = "1,2,4,8",
+    minutes: team_option.MinutesOption = 1.0,
+    dialect: team_option.DialectOption = "auto",
+    remote_model: team_option.RemoteModelOption = "",
+    tokenizer: team_option.TokenizerOption = "",
+    fim_format: team_option.FimFormatOption = "auto",
+    sessions: replay_option.SessionsOption = "",
+    keys: replay_option.KeysOption = 60,
+    pace: replay_option.PaceOption = 1.0,
+    debounce_ms: team_option.DebounceOption = 0.0,
+    timeout_ms: replay_option.TimeoutOption = None,
+    seed: replay_option.SeedOption = 1,
+    source: team_option.SourceOption = None,
+    server_pid: team_option.ServerPidOption = None,
+    user_keys: team_option.UserKeysOption = False,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Let several typists at once ask a model server, each through a language server of their own.
+
+    The last line of stdout is one JSON object; with --json it is the only one.
+    """
+    from completion_server.cli import bench_team_command as command
+    from completion_server.cli.bench_replay_command import kind_names
+    from completion_server.evaluation.replay.team import TeamPlan
+
+    use_log_level(log_level)
+    numbers = command.parse_numbers(typists)
+    plan = TeamPlan(minutes * 60, kind_names(sessions), keys, pace, debounce_ms=debounce_ms, seed=seed)
+    remote = {"dialect": dialect, "model": remote_model, "tokenizer": tokenizer, "fimFormat": fim_format}
+    task = command.TeamTask(url, numbers, plan, remote, timeout_ms, tuple(server_pid or ()), source, user_keys)
+    command.run_team(task, as_json=as_json)
 
 
 @app.command("forward")

@@ -43,7 +43,7 @@ def describe(trace: dict[str, Any]) -> dict[str, str]:
     """The stages of a request as names and what there is to say; only what the trace has."""
     stages = trace.get("stage_ms")
     prompt = _join(trace, num_prompt_tokens="tokens", num_cached_tokens="cached", num_prefilled_tokens="new")
-    decode = _join(trace, num_generated_tokens="tokens", num_decode_passes="passes")
+    decode = _join(trace, num_generated_tokens="tokens", num_wasted_tokens="of them not shown")
     stop = " ".join(str(trace[key]) for key in ("finish_reason", "stop_rule") if trace.get(key))
     fired = trace.get("filters_fired")
     facts = {

@@ -19,9 +19,11 @@ _MAX_STDERR_CHARS = 2000
 
 @asynccontextmanager
 async def started_server(
-    options: CommonOptions, progress: ShowProgress
+    options: CommonOptions, progress: ShowProgress, root: Path | None = None, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[EditorClient, dict[str, object]]]:
     """Start the server over stdio, wait for its model; yields the client and facts about the model.
+
+    ``root`` is its workspace and ``env`` its environment; None: the working directory, and this process' own.
 
     Raises ModelError with the server's own words when the model cannot be loaded.
     """
@@ -31,8 +33,9 @@ async def started_server(
             options.server_command(),
             initialization_options=options.editor_options(),
             on_progress=lambda message, fraction: progress(message, fraction or None),
-            root=Path.cwd(),
+            root=root or Path.cwd(),
             stderr=stderr,
+            env=env,
         ) as editor:
             status = await editor.wait_until_loaded()
             if status.get("state") != "ready":

@@ -10,10 +10,11 @@ from completion_server.cli.output import make_console, make_table, print_json
 from completion_server.errors import RequestError
 from completion_server.usage_log.place import DATABASE_NAME, TRACES_NAME, state_dir
 from completion_server.usage_log.store import delete_log, now, read_rows
-from completion_server.usage_log.summary import summarise
-from completion_server.usage_log.traces import delete_traces
+from completion_server.usage_log.summary import decoding_waste, summarise
+from completion_server.usage_log.traces import delete_traces, read_traces
 
 _DAY_SECONDS = 86_400
+_MAX_TRACES = 10_000
 
 
 def clear() -> None:
@@ -33,8 +34,9 @@ def run(num_days: int, *, plot: Path | None = None, as_json: bool = False) -> No
     if plot is not None:
         _plot(plot, rows)
     summaries = summarise(rows)
+    waste = decoding_waste(read_traces(state_dir() / TRACES_NAME, _MAX_TRACES))
     if as_json:
-        print_json({"log": str(path), "days": num_days, "languages": summaries})
+        print_json({"log": str(path), "days": num_days, "languages": summaries, "decoding": waste})
         return
     console = make_console()
     if not rows:
@@ -52,6 +54,13 @@ def run(num_days: int, *, plot: Path | None = None, as_json: bool = False) -> No
             *(f"{row[key]:.0f}" for key in ("latency_p50_ms", "latency_p95_ms")),
         )
     console.print(table)
+    if waste["wasted_tokens_per_shown_char"] is not None:
+        console.print(
+            f"of the last {waste['num_requests']} requests to the model: {waste['num_wasted_tokens']} of"
+            f" {waste['num_generated_tokens']} tokens were not shown,"
+            f" {waste['wasted_tokens_per_shown_char']:.2f} for each character shown",
+            soft_wrap=True,
+        )
 
 
 def _percent(share: float | None) -> str:

@@ -123,11 +123,14 @@ class Dedent:
 class ForeignCloser:
     """Stop before a bracket that the text did not open and that stands after the cursor already.
 
-    ``closer``: the first thing after the cursor, if that is a closing bracket.
+    ``closer``: the first thing after the cursor, if that is a closing bracket. ``passed``: closing brackets that
+    stand there from the first on, and that the text may write, each in its turn, since it replaces them if it goes
+    on behind them.
     """
 
     closer: str
     language_id: str = ""
+    passed: str = ""
     name: str = "foreign_closer"
 
     def __post_init__(self) -> None:
@@ -137,8 +140,11 @@ class ForeignCloser:
         if self.closer not in _CLOSERS:
             return None
         self._state.read(text)
+        num_passed = 0
         for offset in self._state.scanner.unmatched:
-            if text[offset] == self.closer:
+            if self.passed[num_passed : num_passed + 1] == text[offset]:
+                num_passed += 1
+            elif text[offset] == self.closer:
                 kept = text[:offset].rstrip()
                 return len(kept) if "\n" in text[len(kept) : offset] else offset
         return None

@@ -126,10 +126,8 @@ def _ask(service: Completer, task: Task, number: int, deadline_ms: float | None)
         score=trace.get("gate_score") if text else None,
         num_generated_tokens=trace.get("num_generated_tokens", 0),
         total_ms=trace.get("total_ms", 0.0),
-        text_digest=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
-        if text
-        else "",
-        **(judge_text(text, task.hole) if text else {}),
+        text_digest=_digest(text) if text else "",
+        **(judge_text(text, task.hole, completion.items[0].end) if text else {}),
     )
 
 
@@ -137,10 +135,15 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
 
 
-def judge_text(text: str, hole: Hole) -> dict[str, Any]:
-    """What ``text`` in place of ``hole.middle`` is worth, as fields of HoleRecord."""
-    offered, wanted = _plain(text), _plain(hole.middle)
-    completed, _ = hole.document.with_replacement(hole.position, hole.position, text)
+def judge_text(text: str, hole: Hole, end: Position | None = None) -> dict[str, Any]:
+    """What ``text`` in place of ``hole.middle`` is worth, as fields of HoleRecord.
+
+    It replaces what stands up to ``end``, which then counts as part of what was there.
+    """
+    end = hole.position if end is None else end
+    replaced = hole.document.line_suffix(hole.position)[: end.column - hole.position.column]
+    offered, wanted = _plain(text), _plain(hole.middle + replaced)
+    completed, _ = hole.document.with_replacement(hole.position, end, text)
     original, _ = hole.document.with_replacement(hole.position, hole.position, hole.middle)
     errors = [count_parse_errors(each) for each in (hole.document, original, completed)]
     before, least, after = errors

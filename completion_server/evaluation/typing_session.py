@@ -111,7 +111,8 @@ class TypingSession:
         reply = await self._editor.inline_completion(self._plan.uri, position)
         trace = await self._editor.execute_command(_EXPLAIN, {"uri": self._plan.uri})
         is_ours = isinstance(trace, dict) and trace.get("version") == version
-        text = reply.items[0].text if reply.items else ""
+        # What replaces text after the cursor cannot be taken over by inserting it.
+        text = reply.items[0].text if reply.items and reply.items[0].start == reply.items[0].end else ""
         return KeyRecord(typed, position, reply.elapsed_ms, text, trace if is_ours else {})
 
     async def type_keys(self, keys: Sequence[str], pace_ms: float = 0.0) -> AsyncIterator[KeyRecord]:

@@ -114,15 +114,16 @@ class EditorClient:
         on_progress: OnProgress | None = None,
         root: Path | None = None,
         stderr: IO[Any] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> AsyncIterator[EditorClient]:
         """Start ``command``, initialize it, and end it in the end, if need be by force after 5 seconds.
 
-        Its stderr goes to ``stderr``, or to this process' own. Raises CompletionServerError when it cannot be
-        started.
+        Its stderr is ``stderr`` and its environment ``env``, or this process' own. Raises CompletionServerError
+        when it cannot be started.
         """
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr
+                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr, env=env
             )
         except OSError as error:
             raise CompletionServerError(f"cannot start {command[0]}: {error}") from error

@@ -99,13 +99,18 @@ class Feedback:
         self._writer.write(lambda store: store.confirm(key))
         return True
 
-    def accept(self, key: object, number: object = 0, num_chars: object = None) -> bool:
-        """Item ``number``, or its first ``num_chars`` characters, was taken over; whether the key is known."""
+    def accept(self, key: object, number: object = 0, num_chars: object = None, offered: object = None) -> bool:
+        """Item ``number``, or its first ``num_chars`` characters, was taken over; whether the key is known.
+
+        ``offered`` is the item's text as the editor has it: it may be what was left when some was typed along.
+        """
         suggestion = self._suggestions.get(key) if isinstance(key, str) else None
         if suggestion is None:
             return False
         index = number if isinstance(number, int) and 0 <= number < len(suggestion.texts) else 0
         text = suggestion.texts[index]
+        if isinstance(num_chars, int) and isinstance(offered, str) and text.endswith(offered):
+            num_chars += len(text) - len(offered)
         is_part = isinstance(num_chars, int) and 0 <= num_chars < len(text)
         taken = text[:num_chars] if is_part and isinstance(num_chars, int) else text
         if suggestion.is_settled or not taken:

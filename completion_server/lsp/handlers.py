@@ -180,8 +180,8 @@ def did_partially_accept_completion(server: CompletionLanguageServer, params: ob
     """The first ``acceptedLength`` characters of an item were taken over."""
     key, number = _suggestion_of(params)
     num_chars = params.get("acceptedLength") if isinstance(params, dict) else None
-    if isinstance(num_chars, int):
-        server.feedback.accept(key, number, num_chars)
+    if key is not None and isinstance(params, dict) and isinstance(num_chars, int):
+        server.feedback.accept(key, number, num_chars, params["item"].get("insertText"))
 
 
 def _suggestion_of(params: object) -> tuple[object, object]:

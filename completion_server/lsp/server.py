@@ -34,6 +34,7 @@ from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_clie
 from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.lsp.workspace import Folders
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
+from completion_server.telemetry import Telemetry
 from completion_server.usage_log.store import now
 from completion_server.usage_log.writer import UsageWriter
 
@@ -64,6 +65,7 @@ class CompletionLanguageServer(LanguageServer):
             on_progress=lambda message, fraction: self.post(self._on_progress, message, fraction),
         )
         self.usage = UsageWriter()
+        self.telemetry = Telemetry()
         self.feedback = Feedback(self.usage, self.documents.peek, self._call_later)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished = asyncio.Event()
@@ -110,6 +112,7 @@ class CompletionLanguageServer(LanguageServer):
         await self._finished.wait()
         connection.close()
         self.usage.close()
+        self.telemetry.close()
         self.protocol.writer = None
         return self.protocol.exit_code
 
@@ -118,6 +121,7 @@ class CompletionLanguageServer(LanguageServer):
         settings, warnings = self.configuration.resolve()
         self.settings = settings
         set_level(settings.log_level)
+        self.telemetry.apply_endpoint(settings.log.otlp_endpoint)
         for warning in warnings:
             self.log_to_client(types.MessageType.Warning, warning)
         if warnings:
@@ -149,6 +153,7 @@ class CompletionLanguageServer(LanguageServer):
         if len(self._traces) > _MAX_TRACES:
             self._traces.popitem(last=False)
         log.debug("%s", trace)
+        self.telemetry.record(trace)
         if self.settings.log.traces:
             self.usage.trace({"at": now(), **trace})
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from completion_server.document import Document, Position
 from completion_server.lexicon import lexicon_of, scan
+from completion_server.syntax import HoledText
 from completion_server.trigger import indent_width, window_start
 
 _LINES_LOOKED_AT = 8
 _INDENT_LINES = 40
-_TREE_LINES_BEFORE, _TREE_LINES_AFTER = 30, 10
+_SCANNED_LINES = 30
+_TREE_CHARS_BEFORE, _TREE_CHARS_AFTER = 7_000, 4_000  # parsed in about 1 ms
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,14 @@ class Place:
     is_single_line: bool
     language_id: str = ""
     window_before: str = ""
-    """Text before the cursor, from some lines before its own; what a syntax tree is made of."""
-    window_after: str = ""
-    """Text from the cursor to a line at most 10 after the cursor's, line end included."""
+    """Text before the cursor, from some lines before its own, for the scanner."""
+    tree_before: str = ""
+    tree_after: str = ""
+    """Text around the cursor that a syntax tree is made of: the file, or whole parts of it."""
+    is_cut_below: bool = False
+    """``tree_after`` does not reach to the end of the file."""
+    num_replaced: int = 0
+    """Characters after the cursor that the text takes the place of; not in ``after_on_line``."""
     inside: str = ""
     """What ends the string or comment that the cursor is in, "" in code."""
     next_indent_width: int = 0
@@ -43,8 +52,9 @@ class Place:
     @classmethod
     def of(cls, document: Document, position: Position, *, is_partial: bool, is_single_line: bool) -> Place:
         line = position.line
-        start = window_start(document, line, _TREE_LINES_BEFORE)
-        window_before = document.text_before(position, start).replace("\r\n", "\n")
+        window_before = document.text_before(position, window_start(document, line, _SCANNED_LINES))
+        window_before = window_before.replace("\r\n", "\n")
+        tree_start, tree_end = _tree_lines(document, line)
         before = document.lines[max(line - 3 * _LINES_LOOKED_AT, 0) : line]
         after = document.lines[line + 1 : line + 1 + 3 * _LINES_LOOKED_AT]
         return cls(
@@ -57,11 +67,51 @@ class Place:
             is_single_line=is_single_line,
             language_id=document.language_id,
             window_before=window_before,
-            window_after=document.text_after(position, line + 1 + _TREE_LINES_AFTER).replace("\r\n", "\n"),
+            tree_before=document.text_before(position, tree_start).replace("\r\n", "\n"),
+            tree_after=document.text_after(position, tree_end).replace("\r\n", "\n"),
+            is_cut_below=tree_end < len(document.lines),
             inside=scan(lexicon_of(document.language_id), window_before).inside,
             next_indent_width=indent_width(next((text for text in after if text.strip()), "")),
             indent_unit=_indent_unit(document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]),
         )
+
+    def replacing(self, num_chars: int) -> Place:
+        """The same place for a text that takes the place of so many characters after the cursor."""
+        return dataclasses.replace(self, after_on_line=self.after_on_line[num_chars:], num_replaced=num_chars)
+
+    @cached_property
+    def errors(self) -> HoledText:
+        """Counts the syntax errors of the text around with something at the cursor; made when it is asked for."""
+        return HoledText(self.language_id, self.tree_before, self.tree_after)
+
+
+def _tree_lines(document: Document, line: int) -> tuple[int, int]:
+    """First line of a window around ``line``, and the line after its last.
+
+    It begins and ends with one of its lines that are indented least, or with the file, and has at most so many
+    characters, however long the file is.
+    """
+    lines = document.lines
+    start, end = line, line + 1
+    size = 0
+    while start > 0 and (size := size + len(lines[start - 1])) <= _TREE_CHARS_BEFORE:
+        start -= 1
+    size = 0
+    while end < len(lines) and (size := size + len(lines[end])) <= _TREE_CHARS_AFTER:
+        end += 1
+    if start > 0:
+        start = min(_beginnings(lines, start, line), key=lambda number: indent_width(lines[number]), default=start)
+    if end < len(lines):
+        below = list(_beginnings(lines, line + 2, end))
+        end = min(reversed(below), key=lambda number: indent_width(lines[number]), default=end)
+    return start, end
+
+
+def _beginnings(lines: Sequence[str], start: int, end: int) -> Iterable[int]:
+    """Lines with something on them other than a closing bracket."""
+    return (
+        number for number in range(start, end) if lines[number].strip() and lines[number].lstrip()[0] not in ")]}"
+    )
 
 
 def _indent_unit(lines: Iterable[str]) -> str:

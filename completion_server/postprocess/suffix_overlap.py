@@ -43,10 +43,15 @@ def _closes_foreign(text: str, closer: str) -> bool:
 
 
 def drop_lines_that_follow(text: str, place: Place) -> str:
-    """Cut from the first line of ``text`` that equals the next written line of the document."""
+    """Cut from the first line of ``text`` that equals the next written line of the document.
+
+    An opening brace at its end is cut where it is the next line, as some styles write it.
+    """
     if not place.lines_after:
         return text
     wanted = place.lines_after[0]
+    if wanted in _OPENER.values() and text.rstrip().endswith(wanted):
+        text = text.rstrip()[:-1].rstrip()
     lines = text.split("\n")
     if len(wanted) >= _MIN_LINE and (place.before_on_line + lines[0]).strip() == wanted:
         return ""

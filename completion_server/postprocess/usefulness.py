@@ -20,4 +20,5 @@ def drop_useless(text: str, place: Place) -> str:  # noqa: ARG001 - one signatur
     if _PLACEHOLDER.fullmatch(stripped):
         return ""
     is_punctuation = not any(char.isalnum() or char == "_" for char in stripped)
-    return "" if is_punctuation and len(stripped) < _MIN_PUNCTUATION else text
+    num_chars = len("".join(stripped.split()))
+    return "" if is_punctuation and num_chars < _MIN_PUNCTUATION else text

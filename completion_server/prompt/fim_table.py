@@ -2,6 +2,15 @@
 
 The two orders are those of Bavarian et al. 2022 (arXiv 2207.14255): prefix-suffix-middle (PSM), where the middle
 follows both parts, and suffix-prefix-middle (SPM), where it follows the prefix, so that typing only appends.
+
+Prompts with several files, as their sources print them (P and S are the document's parts):
+
+* StarCoder2, arXiv 2402.19173, section 5.1: ``<repo_name>reponame<file_sep>filepath0\\ncode0<file_sep>``, then
+  ``<fim_prefix>filepath1\\nP<fim_suffix>S<fim_middle>``: no line end after the name, the path inside the prefix.
+* Qwen2.5-Coder, arXiv 2409.12186, figure 4 (and Qwen2.5-Coder-repolevel-fim.py): ``<|repo_name|>name\\n``,
+  ``<|file_sep|>path1\\ncontent1\\n``, ``<|file_sep|>path2\\n<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>``.
+* Mellum, model card JetBrains/Mellum-4b-base, example with additional files: ``<filename>utils.py\\n...``, then
+  ``<filename>example.py\\n<fim_suffix>S<fim_prefix>P<fim_middle>``: no repository.
 """
 
 from __future__ import annotations
@@ -54,6 +63,8 @@ class FimFormat:
     """Precedes a path in prompts with several files; the first that the tokenizer has."""
     repo_tokens: tuple[str, ...] = ()
     """Precedes the name of the repository; the first that the tokenizer has."""
+    repo_end: str | None = None
+    """What follows that name in prompts with several files; None: such prompts do not name the repository."""
     snippet_tokens: tuple[str, ...] = ()
     """Of ``file_separator_tokens`` those that the models have seen between files of one prompt."""
     has_path_in_prefix: bool = False
@@ -177,6 +188,7 @@ QWEN_CODER = FimFormat(
     aliases=("qwen", "qwen2.5-coder", "qwen3-coder"),
     file_separator_tokens=("<|file_sep|>",),
     repo_tokens=("<|repo_name|>",),
+    repo_end="\n",
     snippet_tokens=("<|file_sep|>",),  # Qwen2.5-Coder report, arXiv 2409.12186, repo-level fill-in-the-middle
     has_snippets=True,
 )
@@ -220,6 +232,7 @@ STARCODER = FimFormat(
     aliases=("starcoder", "bigcode", "granite-code", "granite"),
     file_separator_tokens=("<file_sep>", "<filename>"),
     repo_tokens=("<repo_name>", "<reponame>"),
+    repo_end="",
     snippet_tokens=("<file_sep>",),  # StarCoder2's; the first StarCoder saw one file at a time
     has_path_in_prefix=True,
     has_snippets=True,

@@ -73,7 +73,9 @@ def _frame(
     if tokens.snippet is None:
         return [], [], []
     place = context.place
-    repo = [tokens.repo, *encode(place.repository + "\n")] if tokens.repo is not None and place.repository else []
+    repo: list[int] = []
+    if tokens.repo is not None and place.repository and fim_format.repo_end is not None:
+        repo = [tokens.repo, *encode(place.repository + fim_format.repo_end)]
     path = encode(place.path + "\n")
     if fim_format.has_path_in_prefix:
         return repo, [tokens.snippet], path

@@ -50,6 +50,8 @@ class Totals:
     """All calls so far."""
 
     num_calls: int = 0
+    num_refused: int = 0
+    """Not sent: no connection, or nothing that may be sent."""
     num_failed: int = 0
     num_cancelled: int = 0
     num_past_deadline: int = 0
@@ -81,12 +83,13 @@ class RemoteEngine:
         self.connection.look()
         agreed = self.connection.agreed
         if agreed is None:
-            return _empty(FinishReason.SKIPPED, self.connection.why_not())
+            return self._refuse(self.connection.why_not())
         if not isinstance(prompt, RemotePrompt):
             raise ModelError("a prompt of the local engine cannot be sent to a server")
         if prompt.refusal or prompt.plan is not agreed.plan:
-            return _empty(FinishReason.SKIPPED, prompt.refusal or "the connection was made just now")
+            return self._refuse(prompt.refusal or "the connection was made just now")
         if deadline.has_passed:
+            self._totals.num_past_deadline += 1
             return _empty(FinishReason.DEADLINE, "there was no time left")
         # A greedy model gives the same answer every time; some servers even refuse to be asked.
         can_branch = agreed.dialect.has_alternatives and sampling.temperature > 0
@@ -133,6 +136,10 @@ class RemoteEngine:
             "warnings": self.connection.warnings(),
             "totals": dataclasses.asdict(self._totals),
         }
+
+    def _refuse(self, reason: str) -> GenerationResult:
+        self._totals.num_refused += 1
+        return _empty(FinishReason.SKIPPED, reason)
 
     def _ask(
         self,

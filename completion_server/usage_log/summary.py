@@ -38,6 +38,20 @@ def _summary(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def decoding_waste(traces: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What the model wrote and nobody saw, of the requests in ``traces`` that asked it."""
+    asked = [trace for trace in traces if isinstance(trace.get("num_wasted_tokens"), int)]
+    num_wasted = sum(trace["num_wasted_tokens"] for trace in asked)
+    num_chars = sum(trace.get("num_shown_chars", 0) for trace in asked)
+    return {
+        "num_requests": len(asked),
+        "num_generated_tokens": sum(trace.get("num_generated_tokens", 0) for trace in asked),
+        "num_wasted_tokens": num_wasted,
+        "num_shown_chars": num_chars,
+        "wasted_tokens_per_shown_char": num_wasted / num_chars if num_chars else None,
+    }
+
+
 def percentile(values: Iterable[float], share: float) -> float | None:
     """The smallest value that at least ``share`` of ``values`` do not exceed (nearest rank)."""
     ordered = sorted(values)

@@ -22,6 +22,14 @@ def test_every_item_carries_a_range(client: RawClient) -> None:
         assert item["range"] == {"start": place, "end": place}
 
 
+def test_a_range_reaches_over_the_bracket_that_an_item_writes_again(client: RawClient) -> None:
+    client.open("'😋'; PAIR = f()\n")
+    (item,) = client.reply(client.ask(0, 15))["result"]["items"]
+    assert item["insertText"] == "a).b()"
+    places = [(item["range"][end]["line"], item["range"][end]["character"]) for end in ("start", "end")]
+    assert places == [(0, 15), (0, 16)]  # UTF-16 units
+
+
 def test_items_extend_the_selected_completion(client: RawClient) -> None:
     client.open("foo.ba\n")
     range_ = {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 6}}

@@ -1,8 +1,9 @@
 """Each case through trigger, stop rules and filters, as the server runs them. Cases: the ``*.toml`` files here.
 
 ``text`` is the document with what is shown between ``«`` and ``»``; nothing between them: nothing is shown. The
-cursor is where they stand. ``raw`` is what the model writes, ``why`` the trigger's reason, the stop rule or the
-filter that decides, if one does. ``is_partial``: the clock ended it.
+cursor is where they stand; ``replaced`` is the text after it that gives way to what is shown. ``raw`` is what the
+model writes, ``why`` the trigger's reason, the stop rule or the filter that decides, if one does. ``is_partial``:
+the clock ended it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Case:
     why: str = ""
     is_partial: bool = False
     is_invoked: bool = False
+    replaced: str = ""
 
 
 def load_cases() -> list[Case]:
@@ -53,15 +55,15 @@ def load_cases() -> list[Case]:
 CASES = load_cases()
 
 
-def run(case: Case) -> tuple[str, set[str]]:
-    """What is shown, and everything that had a say in it."""
+def run(case: Case) -> tuple[str, str, set[str]]:
+    """What is shown, what it replaces, and everything that had a say in it."""
     head, _, rest = case.text.partition("«")
     tail = rest.partition("»")[2]
     document, position = parse_marked(head + CURSOR + tail, language_id=case.language_id)
     kind = TriggerKind.INVOKED if case.is_invoked else TriggerKind.AUTOMATIC
     trigger = decide_trigger(document, position, kind)
     if trigger.mode is CompletionMode.NONE:
-        return "", {trigger.reason}
+        return "", "", {trigger.reason}
     rules = stop_rules_for(trigger, document, position)
     stop = next((stop for end in range(1, len(case.raw) + 1) if (stop := find_stop(rules, case.raw[:end]))), None)
     place = Place.of(
@@ -71,21 +73,22 @@ def run(case: Case) -> tuple[str, set[str]]:
         is_single_line=trigger.mode is CompletionMode.LINE,
     )
     processed = postprocess(case.raw if stop is None else case.raw[: stop.num_kept_chars], place)
-    return processed.text, {trigger.reason, *processed.fired} | ({stop.rule} if stop else set())
+    replaced = document.line_suffix(position)[: processed.num_replaced]
+    return processed.text, replaced, {trigger.reason, *processed.fired} | ({stop.rule} if stop else set())
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.language_id}: {case.name}" for case in CASES])
 def test_golden(case: Case) -> None:
-    shown, reasons = run(case)
+    shown, replaced, reasons = run(case)
     expected = case.text.partition("«")[2].partition("»")[0]
-    assert shown == expected, reasons
+    assert (shown, replaced) == (expected, case.replaced), reasons
     if case.why:
         assert case.why in reasons
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.language_id}: {case.name}" for case in CASES])
 def test_the_next_line_is_never_repeated(case: Case) -> None:
-    shown, _ = run(case)
+    shown, _, _ = run(case)
     after = case.text.partition("»")[2].splitlines()[1:]
     following = next((line.strip() for line in after if line.strip()), "")
     if len(following) > 2:

@@ -129,3 +129,13 @@ def test_odd_arguments_are_read_as_the_whole_first_item(editor: Editor) -> None:
 )
 def test_kept_characters(text: str, document: str, kept: int) -> None:
     assert count_kept(text, Document.from_text(document), 0) == kept
+
+
+def test_a_part_of_what_was_left_counts_from_the_beginning(editor: Editor) -> None:
+    key = editor.offer("abc def ghi")
+    assert editor.offer("def ghi") == key
+    editor.feedback.accept(key, 0, 3, "def ghi")
+    (row,) = editor.rows()
+    assert (row["outcome"], row["num_accepted_chars"]) == ("partial", len("abc def"))
+    editor.feedback.accept(key, 0, 3, "something else")
+    assert editor.rows()[0]["num_accepted_chars"] == len("abc def")

@@ -46,11 +46,11 @@ COMMENTED = "# p/b.py\n# <|file_sep|> = 1\n\n# p/a.py\n# def f(a):\n# def g(b):\
         ),
         (
             "starcoder2",
-            "<repo_name>repo\n<file_sep>" + BEST_LAST.format("<file_sep>") + "<fim_prefix>p/c.py\nx = 1\n",
+            "<repo_name>repo<file_sep>" + BEST_LAST.format("<file_sep>") + "<fim_prefix>p/c.py\nx = 1\n",
         ),
         (
             "mellum",
-            "<reponame>repo\n<filename>" + BEST_LAST.format("<filename>") + "p/c.py\n<fim_suffix>\nz = 2\n",
+            "<filename>" + BEST_LAST.format("<filename>") + "p/c.py\n<fim_suffix>\nz = 2\n",
         ),
         ("spm", COMMENTED + "<|fim_suffix|>\nz = 2\n<|fim_middle|>x = 1\n"),
         ("codestral", "<s>" + COMMENTED + "[SUFFIX]"),
@@ -60,6 +60,30 @@ COMMENTED = "# p/b.py\n# <|file_sep|> = 1\n\n# p/a.py\n# def f(a):\n# def g(b):\
 def test_the_layout_of_a_family(name: str, start: str) -> None:
     text = prompt_of(name, CONTEXT)
     assert text.removeprefix("<|im_start|>").removeprefix("<|endoftext|>").replace("▁", " ").startswith(start)
+
+
+# Whole prompts, written out by hand from the sources named in fim_table.py.
+FIXED_PROMPTS = {
+    "starcoder2": (
+        "<repo_name>repo<file_sep>p/a.py\ndef f(a):\ndef g(b):\n"
+        "<file_sep><fim_prefix>p/c.py\nx = 1\ny =<fim_suffix>\nz = 2\n<fim_middle>"
+    ),
+    "qwen-coder": (
+        "<|repo_name|>repo\n<|file_sep|>p/a.py\ndef f(a):\ndef g(b):\n"
+        "<|file_sep|>p/c.py\n<|fim_prefix|>x = 1\ny =<|fim_suffix|>\nz = 2\n<|fim_middle|>"
+    ),
+    "mellum": (
+        "<filename>p/a.py\ndef f(a):\ndef g(b):\n"
+        "<filename>p/c.py\n<fim_suffix>\nz = 2\n<fim_prefix>x = 1\ny =<fim_middle>"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIXED_PROMPTS)
+def test_a_prompt_with_another_file_is_the_documented_one(name: str) -> None:
+    context = CrossFileContext((FIRST,), DocumentPlace("p/c.py", "repo"))
+    # Token healing takes back the space before the cursor.
+    assert prompt_of(name, context).replace("▁", " ") == FIXED_PROMPTS[name]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -99,9 +123,8 @@ def test_the_budget_holds_and_text_adds_no_control_token(name: str, texts: list[
     if tokens.snippet is None or not num_shown:
         assert controls == []
     else:
-        assert controls == [each for each in (tokens.repo,) if each is not None] + [tokens.snippet] * (
-            num_shown + 1
-        )
+        repo = [tokens.repo] if tokens.repo is not None and fim_format.repo_end is not None else []
+        assert controls == repo + [tokens.snippet] * (num_shown + 1)
 
 
 def test_a_prompt_stays_within_its_size() -> None:

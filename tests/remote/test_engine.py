@@ -361,3 +361,17 @@ def test_without_a_grammar_answers_that_stray_are_dropped(api: FakeApi, event: d
         else:
             assert result.generations == ()
             assert "did not begin" in reason(result)
+
+
+def test_what_became_of_all_calls_is_counted(api: FakeApi, remote: Remote) -> None:
+    def totals() -> dict[str, int]:
+        found: dict[str, int] = remote.engine.status()["totals"]  # type: ignore[assignment]
+        return {name.removeprefix("num_"): number for name, number in found.items() if number}
+
+    api.routes[PATH] = Script(sse(choice("ab"), choice("c", "stop")))
+    remote.ask("x = ˇ\n")
+    assert totals() == {"calls": 1, "pieces": 2}
+    remote.ask("x = ˇ\n", deadline=Deadline.after_ms(0))
+    assert totals() == {"calls": 2, "pieces": 2, "past_deadline": 1}
+    remote.ask("x = '<fim_middle>ˇ'\n")
+    assert totals() == {"calls": 3, "pieces": 2, "past_deadline": 1, "refused": 1}

@@ -194,10 +194,45 @@ def test_a_place_without_a_suggestion_is_asked_about_once_but_by_hand_again() ->
     assert engine.num_calls == 4
 
 
+@pytest.mark.parametrize(
+    ("marked", "expected"),
+    [
+        ("x = f(aˇ)\n", [(").b()", 1)]),
+        ("x = f(a)ˇ\n", [(".b()", 0)]),  # typed over
+        ("x = f(a).ˇ\n", [("b()", 0)]),
+        ("x = f(a)ˇ)\n", [(".b()", 1)]),  # typed beside it
+        ("x = f(a)ˇ]\n", []),
+        ("x = f(ˇ]\n", []),
+    ],
+)
+def test_what_replaces_a_bracket_is_typed_along(marked: str, expected: list[tuple[str, int]]) -> None:
+    engine = ScriptedEngine("a).b()")
+    service, _ = make_service(engine)
+    (item,) = service.complete(make_request("x = f(ˇ)\n")).items
+    assert (item.text, item.start, item.end) == ("a).b()", Position(0, 6), Position(0, 7))
+    request = make_request(marked)
+    known = service.recall(request)
+    items = () if known is None else known.items
+    assert [(each.text, each.end.column - each.start.column) for each in items] == expected
+    assert all(each.start == request.position for each in items)
+
+
+def test_what_comes_after_a_replaced_bracket_is_looked_ahead_for() -> None:
+    engine = ScriptedEngine("a).b()")
+    service, _ = make_service(engine)
+    request = make_request("x = f(ˇ)\ny = 1\n")
+    completion = service.complete(request)
+    engine.texts = [".c"]
+    service.look_ahead(request, completion)
+    known = service.recall(make_request("x = f(a).b()ˇ\ny = 1\n"))
+    assert known is not None
+    assert [item.text for item in known.items] == [".c"]
+
+
 def test_at_the_deadline_the_partial_is_cut_to_whole_words() -> None:
     service, _ = make_service(ScriptedEngine("foo.bar(baz", reason=FinishReason.DEADLINE))
     completion = service.complete(make_request("x = ˇ\n"))
-    assert [item.text for item in completion.items] == ["foo.bar("]
+    assert [item.text for item in completion.items] == ["foo.bar()"]
     assert completion.finish_reason is FinishReason.DEADLINE
 
 
@@ -283,7 +318,7 @@ def test_clearing_caches_clears_both() -> None:
 def test_after_a_partial_answer_idle_work_finds_the_rest() -> None:
     engine = ScriptedEngine("foo(bar", reason=FinishReason.DEADLINE)
     service, _ = make_service(engine, NO_LOOK_AHEAD)
-    assert [item.text for item in service.complete(make_request("x = ˇ\n")).items] == ["foo("]
+    assert [item.text for item in service.complete(make_request("x = ˇ\n")).items] == ["foo()"]
     engine.texts, engine.reason = ["foo(bar, baz)"], FinishReason.STOP
     service.warm(make_request("x = ˇ\n"))
     assert [item.text for item in service.complete(make_request("x = foˇ\n")).items] == ["o(bar, baz)"]
@@ -407,3 +442,26 @@ def test_a_place_is_read_wherever_it_is() -> None:
 
 def test_status_is_the_engines() -> None:
     assert make_service(ScriptedEngine())[0].status() == {"model": "scripted"}
+
+
+@pytest.mark.parametrize(("text", "num_shown"), [("abc", 3), ("ab)  ", 2), ("  ", 0)])
+def test_the_trace_counts_tokens_that_nobody_sees(text: str, num_shown: int) -> None:
+    class Counting(ScriptedEngine):
+        def generate(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            result = super().generate(*args, **kwargs)
+            made = Generation(
+                text,
+                (1,) * len(text),
+                (-0.1,) * len(text),
+                self.reason,
+                "line_end",
+                tuple(range(1, len(text) + 1)),
+            )
+            return dataclasses.replace(
+                result, generations=(made,), stats=GenerationStats(num_generated_tokens=len(text) + 1)
+            )
+
+    service, _ = make_service(Counting(text))
+    trace = service.complete(make_request("x = f(ˇ)\n")).trace
+    assert trace["num_wasted_tokens"] == len(text) + 1 - num_shown
+    assert "num_wasted_tokens" not in service.complete(make_request("x = f(ˇ)\n")).trace

@@ -6,6 +6,7 @@ Words on the cursor's line steer it:
   BOOM   raises
   MANY   three items
   ECHO   one item made of the characters before the cursor, reversed
+  PAIR   ``a).b()`` as post-processing leaves it there
 Otherwise one item, ``fake_completion()``. Counters are in ``model`` of the status command.
 
 Words in the model's name steer loading: FAIL raises ModelNotFoundError, CRASH an unforeseen error,
@@ -20,11 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from completion_server.config import Settings
+from completion_server.document import Position
 from completion_server.errors import ModelNotFoundError
 from completion_server.logs import configure_logging
 from completion_server.lsp.job import ReportProgress
 from completion_server.lsp.server import leave, run_stdio, run_tcp
 from completion_server.lsp.stdio import parse_address
+from completion_server.postprocess.pipeline import postprocess
+from completion_server.postprocess.place import Place
 from completion_server.request import Completion, CompletionItem, CompletionRequest, FinishReason
 
 _PAUSE_SECONDS = 0.002
@@ -126,6 +130,9 @@ class FakeService:
             texts = ["one()", "two()", "three()", "four()"]
         if "ECHO" in line:
             texts = [line[: place.column][::-1]]
+        if "PAIR" in line:
+            shown = postprocess("a).b()", Place.of(request.document, place, is_partial=False, is_single_line=True))
+            texts, end = [shown.text], Position(place.line, place.column + shown.num_replaced)
         if request.selected is not None:
             start, end = request.selected.start, request.selected.end
             texts = [request.selected.text + "_extended", "unrelated"]

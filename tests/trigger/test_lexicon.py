@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from completion_server.lexicon import Scanner, lexicon_of, scan
-from completion_server.syntax import count_errors, node_types_at, parse
+from completion_server.syntax import HoledText, count_errors, node_types_at, parse
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,12 @@ from completion_server.syntax import count_errors, node_types_at, parse
 def test_scan(language_id: str, text: str, inside: str, stack: list[str]) -> None:
     scanner = scan(lexicon_of(language_id), text)
     assert (scanner.inside, scanner.stack) == (inside, stack)
+
+
+def test_where_things_were_opened_and_left() -> None:
+    scanner = scan(lexicon_of("python"), "a' + f(b, ['c", inside="'")
+    assert (scanner.left_at, scanner.opened_at, scanner.entered_at) == (1, [6, 10], 11)
+    assert scan(lexicon_of("python"), "'a' (").left_at is None
 
 
 def test_unmatched_closers() -> None:
@@ -84,3 +90,30 @@ def test_each_thread_has_parsers_of_its_own() -> None:
     for thread in threads:
         thread.join()
     assert counts == [1] * 800
+
+
+PIECES = ["x", " = ", "(", ")", "{", "}", "'", '"""', "\n", "    ", "return", ":", ",", "é", "if", "[", "#"]
+SOME_TEXT = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
+
+
+@given(
+    st.sampled_from(["python", "javascript", "json"]),
+    SOME_TEXT,
+    SOME_TEXT,
+    SOME_TEXT,
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
+def test_a_holed_text_counts_as_the_whole_text_would(
+    language_id: str, before: str, middle: str, after: str, num_before: int, num_after: int
+) -> None:
+    holed = HoledText(language_id, before, after)
+    whole = before[: len(before) - num_before] + middle + after[num_after:]
+    if len(before) >= num_before:
+        assert holed.count_with(middle, num_before, num_after) == count_errors(language_id, whole)
+    assert holed.num_errors == count_errors(language_id, before + after)
+
+
+def test_a_holed_text_that_no_grammar_reads() -> None:
+    assert HoledText("plaintext", "a", "b").num_errors is None
+    assert HoledText("python", "a" * 7000, "b" * 7000).count_with("c") is None

@@ -15,7 +15,7 @@ from completion_server.cli.app import app
 from completion_server.errors import RequestError
 from completion_server.usage_log.place import DATABASE_NAME, TRACES_NAME, state_dir
 from completion_server.usage_log.store import MAX_AGE_DAYS, ShownSuggestion, UsageStore, now, read_rows
-from completion_server.usage_log.summary import acceptance, percentile, summarise
+from completion_server.usage_log.summary import acceptance, decoding_waste, percentile, summarise
 from completion_server.usage_log.traces import append_trace, read_traces
 from completion_server.usage_log.writer import UsageWriter
 
@@ -159,6 +159,16 @@ def test_stats_shows_plots_and_deletes(state: Path) -> None:
     assert run("stats", "--clear").stdout == "deleted\n"
     assert [path.name for path in state.iterdir()] == ["p.svg"]
     assert run("stats", "--clear").stdout == "there was no log\n"
+
+
+def test_waste_is_of_requests_that_asked_the_model() -> None:
+    asked = {"num_generated_tokens": 10, "num_wasted_tokens": 4, "num_shown_chars": 8}
+    hidden = {"num_generated_tokens": 6, "num_wasted_tokens": 6, "num_shown_chars": 0}
+    recalled = {"num_shown_chars": 100, "from_completion_cache": True}
+    waste = decoding_waste([asked, hidden, recalled])
+    assert (waste["num_requests"], waste["num_generated_tokens"], waste["num_wasted_tokens"]) == (2, 16, 10)
+    assert waste["wasted_tokens_per_shown_char"] == 10 / 8
+    assert decoding_waste([hidden])["wasted_tokens_per_shown_char"] is None
 
 
 def test_explain_says_what_was_hidden_and_why(state: Path) -> None:

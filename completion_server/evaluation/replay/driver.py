@@ -51,6 +51,8 @@ class KeyEvent:
     num_useful_chars: int = 0
     """Characters shown that are what is typed next."""
     usage: Usage = field(default_factory=Usage)
+    is_asked: bool = False
+    """False where the next key came while an editor's own wait was not over."""
 
 
 @dataclass
@@ -75,12 +77,23 @@ class SessionDriver:
     """Plays one session to one peer; use once."""
 
     def __init__(
-        self, peer: Peer, session: Session, *, pace: float = 1.0, clock: Clock | None = None, uri: str = ""
+        self,
+        peer: Peer,
+        session: Session,
+        *,
+        pace: float = 1.0,
+        clock: Clock | None = None,
+        uri: str = "",
+        debounce_ms: float = 0.0,
     ) -> None:
-        """``pace`` stretches the recorded gaps; 0: the next key follows the reply."""
+        """``pace`` stretches the recorded gaps; 0: the next key follows the reply.
+
+        ``debounce_ms``: how long an editor waits for the next key before it asks; part of the time to the reply.
+        """
         self._peer = peer
         self._session = session
         self._pace = pace
+        self._debounce_ms = debounce_ms
         self._clock: Clock = clock or WallClock()
         self._typist = Typist(session)
         self._buffer = LineBuffer(session.text)
@@ -116,6 +129,12 @@ class SessionDriver:
             await self._probe_cancellation(rng.uniform(*_PROBE_MS))
         return self.run
 
+    async def give_up(self) -> None:
+        """After ``play`` was cancelled: end the request that is under way."""
+        asking, self._asking = self._asking, None
+        if asking is not None and not asking.done():
+            await _cancel(asking)
+
     async def _take(self, step: Step) -> None:
         if self._typist.is_done_already(step):
             return
@@ -133,7 +152,11 @@ class SessionDriver:
         began = self._clock.now()
         position, usage = self._session.places[0].position, Usage()
         asking = asyncio.ensure_future(self._peer.ask(self.document, position, usage))
-        done, _ = await asyncio.wait({asking}, timeout=_MAX_COLD_SECONDS)
+        try:
+            done, _ = await asyncio.wait({asking}, timeout=_MAX_COLD_SECONDS)
+        except asyncio.CancelledError:
+            await _cancel(asking)
+            raise
         if done:
             self.run.cold_ms = (asking.result().received_at - began) * 1000
         else:
@@ -161,6 +184,9 @@ class SessionDriver:
         self._asking = asyncio.ensure_future(self._ask(event, edit, document, self._asked_at))
 
     async def _ask(self, event: KeyEvent, edit: Edit, document: Document, asked_at: float) -> None:
+        if self._debounce_ms:
+            await self._clock.sleep_until(asked_at + self._debounce_ms / 1000)
+        event.is_asked = True
         # Not the typist's cursor: that is at the end already where one step makes several edits.
         position = position_after(edit.start, edit.text)
         answer = await self._peer.ask(document, position, event.usage)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from completion_server.document import Document, Position
-from completion_server.evaluation.replay.peer import Answer, PromptLimits, Totals, Usage
+from completion_server.evaluation.replay.peer import Answer, PromptLimits, RequestCounts, Totals, Usage
 from completion_server.evaluation.typing_session import Reply
 from completion_server.request import TriggerKind
 
@@ -60,7 +61,9 @@ class OwnServer:
     async def ask(self, document: Document, position: Position, usage: Usage) -> Answer:  # noqa: ARG002
         reply = await self._editor.inline_completion(document.uri, position)
         received_at = time.perf_counter()
-        return Answer(reply.items[0].text if reply.items else "", received_at)
+        # What replaces text after the cursor cannot be taken over by inserting it.
+        is_insertion = bool(reply.items) and reply.items[0].start == reply.items[0].end
+        return Answer(reply.items[0].text if is_insertion else "", received_at)
 
     async def explain(self, usage: Usage) -> None:
         trace = await self._editor.execute_command("completionServer.explain", {"uri": self._uri})
@@ -69,6 +72,13 @@ class OwnServer:
 
     async def totals(self) -> Totals | None:
         return read_totals(await self._status())
+
+    async def counts(self) -> RequestCounts:
+        """What this server has asked of a model server so far. Zeros where it computes itself."""
+        model = (await self._status()).get("model")
+        totals = model.get("totals") if isinstance(model, dict) else None
+        names = (each.name for each in dataclasses.fields(RequestCounts))
+        return RequestCounts(*(_number(totals, name) if isinstance(totals, dict) else 0 for name in names))
 
     async def is_idle(self) -> bool:
         status = await self._status()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 from completion_server.document import Document, Position
@@ -65,6 +65,27 @@ class Totals:
             self.num_prefilled_tokens - before.num_prefilled_tokens,
             self.num_generated_tokens - before.num_generated_tokens,
         )
+
+
+@dataclass(frozen=True)
+class RequestCounts:
+    """Requests to a model server and how they ended, as ``remote.engine.Totals`` counts them."""
+
+    num_calls: int = 0
+    num_refused: int = 0
+    """Not sent: no connection, or nothing that may be sent."""
+    num_failed: int = 0
+    num_cancelled: int = 0
+    num_past_deadline: int = 0
+    num_pieces: int = 0
+    """Parts of streamed answers; servers send one per token."""
+
+    def since(self, before: RequestCounts) -> RequestCounts:
+        """What was added after ``before``."""
+        return RequestCounts(*(now - then for now, then in zip(astuple(self), astuple(before), strict=True)))
+
+    def __add__(self, other: RequestCounts) -> RequestCounts:
+        return RequestCounts(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Peer(Protocol):

@@ -38,6 +38,22 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def listener_pid(port: int) -> int | None:
+    """The process on this machine that listens on a TCP port; None where that is not to be seen."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:
+        return None
+    for each in connections:
+        if (
+            each.status == psutil.CONN_LISTEN
+            and each.pid is not None
+            and getattr(each.laddr, "port", None) == port
+        ):
+            return each.pid
+    return None
+
+
 def child_pids() -> frozenset[int]:
     """Children of this process."""
     return frozenset(process.pid for process in psutil.Process().children())

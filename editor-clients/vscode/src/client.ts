@@ -3,6 +3,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type * as vscode from "vscode";
 import { LanguageClient, type Middleware, RevealOutputChannelOn } from "vscode-languageclient/node";
+import type { Offered } from "./partialAccept.ts";
 import { type LogLevel, readLogLine } from "./serverLog.ts";
 import { SECTION, settingsForServer } from "./settings.ts";
 
@@ -11,6 +12,8 @@ export interface ClientEvents {
   readonly onProgress: (value: unknown) => void;
   /** What the server's status says may have changed. */
   readonly onActivity: () => void;
+  /** The first item for a place, undefined: none. */
+  readonly onOffered: (offered: Offered | undefined) => void;
 }
 
 const DOCUMENTS = [{ scheme: "file" }, { scheme: "untitled" }, { scheme: "vscode-notebook-cell" }];
@@ -49,6 +52,8 @@ function middleware(events: ClientEvents): Middleware {
     },
     provideInlineCompletionItems: async (document, position, context, token, next) => {
       const items = await next(document, position, context, token);
+      const item = Array.isArray(items) ? items[0] : items?.items[0];
+      events.onOffered(item && { uri: document.uri.toString(), item });
       events.onActivity();
       return items;
     },

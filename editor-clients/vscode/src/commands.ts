@@ -32,8 +32,8 @@ export function registerCommands(
     },
     [COMMANDS.choosePath]: choosePath,
     [COMMANDS.openSettings]: () => openSettings(context),
-    [COMMANDS.acceptWord]: () => vscode.commands.executeCommand("editor.action.inlineSuggest.acceptNextWord"),
-    [COMMANDS.acceptLine]: () => vscode.commands.executeCommand("editor.action.inlineSuggest.acceptNextLine"),
+    [COMMANDS.acceptWord]: () => server.acceptPart("editor.action.inlineSuggest.acceptNextWord"),
+    [COMMANDS.acceptLine]: () => server.acceptPart("editor.action.inlineSuggest.acceptNextLine"),
   };
   return Object.entries(handlers).map(([id, handler]) => vscode.commands.registerCommand(id, handler));
 }

@@ -4,6 +4,7 @@ import * as vscode from "vscode";
 import { type LanguageClient, State } from "vscode-languageclient/node";
 import { createClient } from "./client.ts";
 import { locateServer } from "./locate.ts";
+import { acceptPart, type Offered } from "./partialAccept.ts";
 import type { FoundServer } from "./serverLookup.ts";
 import { type ServerState, stateFromProgress, stateFromStatus, STOPPED } from "./serverState.ts";
 
@@ -20,6 +21,7 @@ export class LanguageServer implements vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<ServerState>();
   readonly onDidChangeState = this.#changed.event;
   #client: LanguageClient | undefined;
+  #offered: Offered | undefined;
   #operation: Promise<void> = Promise.resolve();
   #statusTimer: NodeJS.Timeout | undefined;
 
@@ -54,6 +56,14 @@ export class LanguageServer implements vscode.Disposable {
     }
   }
 
+  /** Runs an editor command that accepts a part of the suggestion, and tells the server which. */
+  async acceptPart(editorCommand: string): Promise<void> {
+    const part = await acceptPart(this.#offered, () => vscode.commands.executeCommand(editorCommand));
+    if (part !== undefined && this.#client?.isRunning() === true) {
+      await this.#client.sendNotification("textDocument/didPartiallyAcceptCompletion", part);
+    }
+  }
+
   async stop(): Promise<void> {
     return this.#inTurn(async () => this.#stop());
   }
@@ -80,6 +90,9 @@ export class LanguageServer implements vscode.Disposable {
       },
       onActivity: () => {
         this.#refreshSoon();
+      },
+      onOffered: (offered) => {
+        this.#offered = offered;
       },
     });
     this.#client = client;

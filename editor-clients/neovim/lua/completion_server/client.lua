@@ -19,6 +19,26 @@ function M.request(client, method, params, handler, bufnr)
 end
 
 ---@param client vim.lsp.Client
+---@param method string
+---@param params table
+function M.notify(client, method, params)
+  if IS_FUNCTIONS then
+    client.notify(method, params) ---@diagnostic disable-line
+  else
+    client:notify(method, params)
+  end
+end
+
+---@param client vim.lsp.Client
+---@return boolean
+function M.is_stopped(client)
+  if IS_FUNCTIONS then
+    return client.is_stopped() ---@diagnostic disable-line
+  end
+  return client:is_stopped()
+end
+
+---@param client vim.lsp.Client
 ---@param id integer
 function M.cancel(client, id)
   if IS_FUNCTIONS then

@@ -1,6 +1,7 @@
 --- Neovim 0.12's own client, vim.lsp.inline_completion, with the actions it does not have itself.
 
 local position = require('completion_server.position')
+local reports = require('completion_server.reports')
 local suggestion = require('completion_server.suggestion')
 
 local M = {}
@@ -39,6 +40,10 @@ local function insert(item, choose)
   if found and rest then
     local part = choose(rest)
     suggestion.insert(found, part, part == rest)
+    local taken = found.text:sub(1, #found.text - #rest + #part)
+    local is_all = part == rest
+    local sent = { insertText = item.insert_text, command = item.command }
+    reports.accepted(item.client_id, sent, vim.fn.strchars(taken), is_all, 0)
   end
 end
 

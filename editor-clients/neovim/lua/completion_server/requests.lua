@@ -62,7 +62,11 @@ local function read_item(request, item)
     range.row, range.column = position.from_lsp(request.bufnr, item.range.start, encoding)
     range.end_row, range.end_column = position.from_lsp(request.bufnr, item.range['end'], encoding)
   end
-  return suggestion.new(request.bufnr, text, range, row, column)
+  local found = suggestion.new(request.bufnr, text, range, row, column)
+  if found then
+    found.item, found.client_id = item, request.client.id
+  end
+  return found
 end
 
 ---@param request completion_server.Request

@@ -2,6 +2,7 @@
 
 local ghost = require('completion_server.ghost')
 local position = require('completion_server.position')
+local reports = require('completion_server.reports')
 local requests = require('completion_server.requests')
 local suggestion = require('completion_server.suggestion')
 
@@ -54,6 +55,7 @@ local function draw()
   if found and rest then
     local row, column = position.cursor()
     ghost.show(row, column, rest, suggestion.replaced(found))
+    reports.shown(found.client_id, found.item)
   end
 end
 
@@ -151,6 +153,8 @@ local function accept(choose)
   end
   local part = choose(rest)
   suggestion.insert(found, part, part == rest)
+  local taken = found.text:sub(1, #found.text - #rest + #part)
+  reports.accepted(found.client_id, found.item, vim.fn.strchars(taken), part == rest, state.bufnr)
   if part == rest then
     M.dismiss()
   else

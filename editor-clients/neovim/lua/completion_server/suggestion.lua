@@ -12,6 +12,8 @@ local M = {}
 ---@field num_lines_below integer Lines from the cursor's on.
 ---@field end_rows integer How many lines below the cursor's its range ends,
 ---@field end_column integer at which byte; counted from the cursor when on its line.
+---@field item table? The item it is, and
+---@field client_id integer? who sent it.
 
 ---@class completion_server.ByteRange
 ---@field row integer

@@ -42,4 +42,5 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "cache.completionCacheEntries",
   "log.acceptance",
   "log.traces",
+  "log.otlpEndpoint",
 ];
