@@ -141,12 +141,16 @@ class CompletionService:
             trace.note(reason=reason)
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         document, position = _with_selection(request)
+        with trace.stage("completion_cache"):
+            known = self._lookup(request, document, position)
+        if known is not None and known.insertions and known.was_shown and request.trigger is TriggerKind.AUTOMATIC:
+            # What was shown stays, whatever the rules would say of this place: they parse, and need not be asked.
+            trace.note(trigger_reason="typed_along", kind=request.trigger.name.lower())
+            return self._answer_from_cache(request, known, trace)
         trigger = decide_trigger(document, position, request.trigger)
         trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
         if trigger.mode is CompletionMode.NONE:
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
-        with trace.stage("completion_cache"):
-            known = self._lookup(request, document, position)
         return trigger if known is None else self._answer_from_cache(request, known, trace)
 
     def complete(self, request: CompletionRequest) -> Completion:

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from completion_server.scheduling import compute_steadily
+
 log = logging.getLogger(__name__)
 
 _IDLE_PER_WORK = 4.0
@@ -55,6 +57,7 @@ class BackgroundWork:
             self._thread.join()
 
     def _run(self) -> None:
+        compute_steadily()
         if sys.platform == "linux":  # there niceness is a thread's own; elsewhere the pauses have to do
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -16,6 +16,7 @@ from completion_server.engine_host.scheduler import Job, Scheduler, Urgency
 from completion_server.errors import CompletionServerError
 from completion_server.model import Prompt, SamplingParams
 from completion_server.request import CancellationToken, Deadline
+from completion_server.scheduling import forget_loaded_objects
 from completion_server.shared.wire import EngineState, LoadFailed, Loading, Ready, with_allowed
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,7 @@ class EngineHost:
         try:
             model = self._load(lambda message, fraction: self._say(Loading(message, fraction)))
             model.tokenizer.tokens_extending(b" ")  # builds its tables, so that the first request does not
+            forget_loaded_objects()
         except Exception as error:
             is_own = isinstance(error, CompletionServerError)
             log.error("the model cannot be loaded: %s", error, exc_info=not is_own)

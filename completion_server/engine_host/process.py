@@ -17,6 +17,7 @@ from completion_server.config import Settings
 from completion_server.engine_host.host import EngineHost, HostedModel, Progress
 from completion_server.engine_host.http_server import HttpOptions, serving_http
 from completion_server.engine_host.server import EngineServer
+from completion_server.scheduling import expect_many_switches, pass_on_quickly
 from completion_server.shared.address import EngineAddress
 from completion_server.shared.start import LISTENING, OCCUPIED
 
@@ -59,6 +60,8 @@ def run_engine(
     except Timeout:
         announce(OCCUPIED)
         return 0
+    expect_many_switches()
+    pass_on_quickly()  # the event loop; the scheduler's thread computes
     try:
         return asyncio.run(_serve(settings, address, options, announce, load or load_model))
     finally:

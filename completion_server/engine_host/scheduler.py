@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Any
 
 from completion_server.request import CancellationToken, FinishReason
+from completion_server.scheduling import compute_steadily
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +136,7 @@ class Scheduler:
     # On the model thread
 
     def _work(self) -> None:
+        compute_steadily()
         while True:
             with self._condition:
                 while not self._queue and not self._is_stopped:
@@ -154,8 +156,7 @@ class Scheduler:
             candidates = [job for job in self._queue if below is None or job.urgency < below]
             if not candidates:
                 return False
-            # The newest of the most urgent.
-            job = min(reversed(candidates), key=lambda each: each.urgency)
+            job = _choose(candidates)
             self._queue.remove(job)
             self._running.append(job)
         self._run(job)
@@ -179,6 +180,13 @@ class Scheduler:
         except Exception:
             log.exception("what follows a job failed")
         _settle(job, outcome)
+
+
+def _choose(jobs: list[Job]) -> Job:
+    """Of the most urgent the newest; settings in the order in which they came, or older ones would stay."""
+    most = min(job.urgency for job in jobs)
+    equals = [job for job in jobs if job.urgency == most]
+    return equals[0 if most is Urgency.HOUSEKEEPING else -1]
 
 
 def _settle(job: Job, outcome: object) -> None:

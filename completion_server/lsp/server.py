@@ -34,6 +34,7 @@ from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_clie
 from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.lsp.workspace import Folders
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
+from completion_server.scheduling import expect_many_switches, pass_on_quickly
 from completion_server.telemetry import Telemetry
 from completion_server.usage_log.store import now
 from completion_server.usage_log.writer import UsageWriter
@@ -318,6 +319,9 @@ def leave(exit_code: int) -> None:
 
 
 def _run(build_service: BuildService, overrides: Options | None, channel: ByteChannel) -> int:
+    expect_many_switches()
+    pass_on_quickly()  # the event loop; the model thread computes
+
     async def serve() -> int:
         server = create_server(build_service, overrides)
         try:

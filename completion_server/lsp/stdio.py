@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from completion_server.errors import ConfigError
+from completion_server.scheduling import pass_on_quickly
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ class Connection:
             self._channel.close()
 
     def _read_all(self, on_message: OnMessage, on_broken: Callable[[str], None]) -> None:
+        pass_on_quickly()
         reader = MessageReader(self._channel.read, on_broken)
         try:
             while (body := reader.next_body()) is not None:
@@ -156,6 +158,7 @@ class Connection:
         self._on_closed()
 
     def _write_all(self) -> None:
+        pass_on_quickly()
         try:
             while (data := self._outgoing.get()) is not None:
                 self._channel.write(data)

@@ -30,6 +30,7 @@ from completion_server.lsp.job import (
     returning,
 )
 from completion_server.request import Completion, CompletionRequest, FinishReason
+from completion_server.scheduling import compute_steadily, forget_loaded_objects
 
 log = logging.getLogger(__name__)
 
@@ -278,6 +279,7 @@ class CompletionWorker:
         return done
 
     def _work(self) -> None:
+        compute_steadily()
         while (task := self._next_task()) is not None:
             task()
 
@@ -319,6 +321,7 @@ class CompletionWorker:
         message = "ready"
         try:
             service = self._build_service(settings, self._on_progress)
+            forget_loaded_objects()
         except Exception as error:
             message = str(error) if isinstance(error, CompletionServerError) else f"loading failed: {error!r}"
             log.error("%s", message, exc_info=not isinstance(error, CompletionServerError))

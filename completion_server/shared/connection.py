@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 from completion_server.errors import RequestError, SharedEngineError
+from completion_server.scheduling import pass_on_quickly
 from completion_server.shared.wire import (
     HEADER_BYTES,
     FromEngine,
@@ -104,6 +105,7 @@ class Connection:
         self._thread.join(timeout_seconds)
 
     def _read(self) -> None:
+        pass_on_quickly()
         try:
             while (header := self._receive(HEADER_BYTES)) is not None:
                 body = self._receive(frame_length(header))

@@ -354,6 +354,28 @@ def test_what_is_known_is_recalled_without_the_model() -> None:
     assert engine.num_calls == 1
 
 
+def test_a_shown_suggestion_is_typed_along_without_asking_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, _ = make_service(ScriptedEngine("foo(a)"))
+    service.complete(make_request("x = ˇ\n"))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the rules parse: a known answer does not wait for them")
+
+    monkeypatch.setattr("completion_server.service.decide_trigger", refuse)
+    known = service.recall(make_request("x = foˇ\n"))
+    assert known is not None
+    assert [item.text for item in known.items] == ["o(a)"]
+    assert known.trace["trigger_reason"] == "typed_along"
+
+
+def test_by_hand_the_rules_are_asked_also_where_a_suggestion_is_known() -> None:
+    service, _ = make_service(ScriptedEngine("foo(a)"))
+    service.complete(make_request("x = ˇ\n"))
+    known = service.recall(make_request("x = foˇ\n", trigger=TriggerKind.INVOKED))
+    assert known is not None
+    assert known.trace["trigger_reason"] == "inside_line"
+
+
 def test_accepting_typing_to_the_end_and_enter_are_prepared_for() -> None:
     engine = ScriptedEngine("foo(a):")
     service, prompts = make_service(engine)

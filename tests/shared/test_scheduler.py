@@ -85,6 +85,15 @@ def test_the_most_urgent_and_among_them_the_newest_goes_first(bench: Bench) -> N
     assert bench.log == ["s", "d", "b", "c", "e", "a"]
 
 
+def test_settings_are_put_to_use_in_the_order_in_which_they_came(bench: Bench) -> None:
+    release = bench.hold()
+    jobs = [bench.submit(name, HOUSEKEEPING) for name in ("old", "new", "clear")]
+    release.set()
+    for job in jobs:
+        result(job)
+    assert bench.log == ["old", "new", "clear"]
+
+
 @pytest.mark.parametrize("lower", [REQUEST, IDLE])
 def test_urgent_work_is_done_between_two_passes_of_less_urgent_work(bench: Bench, lower: Urgency) -> None:
     urgent: list[Job] = []
