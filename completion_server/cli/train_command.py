@@ -71,6 +71,15 @@ def adapt(  # noqa: PLR0913 - one parameter per option
     batch: Annotated[int, typer.Option("--batch", min=1, help="Examples per step.")] = 16,
     joint: Annotated[float, typer.Option(min=0, max=1, help="Share with prefix and middle in one piece.")] = 0.5,
     prefix_weight: Annotated[float, typer.Option(min=0, max=1, help="Loss weight of the prefix.")] = 0.3,
+    snippets: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the holes that are shown snippets of other files.")
+    ] = 0.0,
+    named_elsewhere: Annotated[
+        float, typer.Option(min=0, max=1, help="Of those, the share on lines with a name out of the snippets.")
+    ] = 0.0,
+    earlier: Annotated[
+        Path | None, typer.Option("--from", help="Begin with this adapter, or the newest one of this run.")
+    ] = None,
     finish: Annotated[
         int | None,
         typer.Option("--finish", min=1, help="Let the rate fall to 0 in so many steps, beside the run."),
@@ -98,10 +107,11 @@ def adapt(  # noqa: PLR0913 - one parameter per option
         corpus,
         run,
         settings,
-        FimRates(joint=joint, prefix_weight=prefix_weight),
+        FimRates(joint=joint, prefix_weight=prefix_weight, snippets=snippets, named_elsewhere=named_elsewhere),
         rank=rank,
         seed=seed,
         base_name=model,
+        earlier=earlier,
     )
     trainer = prepare_adapt(task) if finish is None else prepare_finish(task, finish)
     raise typer.Exit(_train(trainer, make_console()))
@@ -180,8 +190,8 @@ def export(
 ) -> None:
     """Write the newest adapter of a run: merged into its base as a model directory, or by itself with its card."""
     from completion_server.training.adapter_card import write_adapter_with_card
+    from completion_server.training.checkpoint import newest_adapter
     from completion_server.training.export import merge_adapter
-    from completion_server.training.finish import newest_adapter
 
     adapter = newest_adapter(run)
     if adapter_only:

@@ -9,7 +9,7 @@ files.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,9 +55,18 @@ class ContextCollector:
     ``reason_to_skip`` and ``note_changes`` may be called from any thread, the rest by the model thread.
     """
 
-    def __init__(self, limits: IndexLimits | None = None, *, runs_in_background: bool = True) -> None:
-        """Without the background nothing is indexed but by ``work``, which tests and measurements call."""
-        self._limits = limits
+    def __init__(
+        self,
+        limits: IndexLimits | None = None,
+        *,
+        runs_in_background: bool = True,
+        make_index: Callable[[Path], WorkspaceIndex] | None = None,
+    ) -> None:
+        """Without the background nothing is indexed but by ``work``, which tests and measurements call.
+
+        ``make_index`` makes the index of a root in place of one of the files on this disk.
+        """
+        self._make_index = make_index or (lambda root: WorkspaceIndex(root, limits))
         self._indexes: dict[Path, WorkspaceIndex] = {}
         self._rules: dict[Path, IgnoreRules] = {}
         self._lock = threading.Lock()
@@ -179,7 +188,7 @@ class ContextCollector:
             if index is None:
                 if len(self._indexes) >= _MAX_ROOTS:
                     del self._indexes[next(iter(self._indexes))]
-                index = self._indexes[root] = WorkspaceIndex(root, self._limits)
+                index = self._indexes[root] = self._make_index(root)
             return index
 
     def _note(self, document: Document, workspace: WorkspaceView) -> None:

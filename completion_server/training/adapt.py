@@ -19,14 +19,15 @@ from completion_server.evaluation.held_out import MANIFEST_NAME, SourceFile, rea
 from completion_server.prompt.fim import detect_fim_format
 from completion_server.tokenizer import Tokenizer
 from completion_server.training.decoder import Decoder, LoraSettings
+from completion_server.training.earlier_stage import RUN_NAME, EarlierStage, find_earlier_stage
 from completion_server.training.error import TrainingError
 from completion_server.training.example_stream import ExampleStream
 from completion_server.training.fim_transform import Example, FimRates, FimTransform
 from completion_server.training.lora import AdapterFacts, save_adapter
+from completion_server.training.repository_context import RepositoryContext
 from completion_server.training.trainer import Trainer, TrainSettings
 from completion_server.training.vocabulary import respell_tokenizer
 
-RUN_NAME = "run.json"
 TOKENIZER_NAME = "tokenizer"
 _HASH_BYTES = 1 << 20
 _SUFFIX, _MIDDLE, _END = "<|fim_suffix|>", "<|fim_middle|>", "<|fim_end|>"
@@ -44,7 +45,10 @@ _FIRST_ROWS: Mapping[str, str] = {_SUFFIX: "<file_sep>", _MIDDLE: "<filename>", 
 
 @dataclass(frozen=True)
 class AdaptTask:
-    """What to train, on what, where. ``rank`` 0 trains all weights."""
+    """What to train, on what, where. ``rank`` 0 trains all weights.
+
+    ``earlier`` is a run or an adapter to begin with.
+    """
 
     model: Path
     corpus: Path
@@ -58,27 +62,37 @@ class AdaptTask:
     base_name: str = "base"
     device: str = "auto"
     dtype: str = "auto"
+    earlier: Path | None = None
 
 
 def prepare_adapt(task: AdaptTask) -> Trainer:
     """The run of ``task``, at its last checkpoint if it has one. Raises CompletionServerError."""
     task.directory.mkdir(parents=True, exist_ok=True)
     tokenizer, facts = prepare_tokenizer(task.model, task.directory / TOKENIZER_NAME, task.base_name)
-    transform = FimTransform(tokenizer, detect_fim_format(tokenizer, facts.fim_format).format, task.rates)
+    train, validation = (read_split(task.corpus, split) for split in ("train", "validation"))
+    transform = FimTransform(
+        tokenizer,
+        detect_fim_format(tokenizer, facts.fim_format).format,
+        task.rates,
+        RepositoryContext([*train, *validation]) if task.rates.snippets else None,
+    )
     shares = read_manifest(task.corpus).get("language_shares", {})
-    stream = ExampleStream(read_split(task.corpus, "train"), transform, task.seed, shares)
+    stream = ExampleStream(train, transform, task.seed, shares)
+    earlier = None if task.earlier is None else find_earlier_stage(task.earlier)
     decoder = build_decoder(task, tokenizer, facts)
-    identity = _identity(task)
+    if earlier is not None:
+        earlier.load_into(decoder, facts)
+    identity = _identity(task, earlier)
     trainer = Trainer(
         decoder,
         stream,
         task.settings,
         task.directory,
         identity,
-        validation_examples(read_split(task.corpus, "validation"), transform, task.num_validation, shares),
+        validation_examples(validation, transform, task.num_validation, shares),
         save_more=adapter_writer(decoder, facts),
     )
-    _write_run(task, facts, identity)
+    _write_run(task, facts, identity, earlier)
     trainer.resume()
     return trainer
 
@@ -156,18 +170,21 @@ def _known_id(tokenizer: Tokenizer, spelling: str) -> int:
     return token_id
 
 
-def _identity(task: AdaptTask) -> str:
-    """Hashes of model and corpus, and the recipe."""
+def _identity(task: AdaptTask, earlier: EarlierStage | None) -> str:
+    """Hashes of model and corpus, and the recipe; what it begins with."""
     digest = hashlib.sha256()
     for path in (task.model / "model.safetensors", task.corpus / MANIFEST_NAME):
         with path.open("rb") as stream:
             while block := stream.read(_HASH_BYTES):
                 digest.update(block)
     digest.update(repr((task.rates, task.rank, task.alpha, task.seed)).encode())
+    digest.update(task.rates.snippet_recipe.encode())
+    if earlier is not None:
+        digest.update(earlier.sha256.encode())
     return digest.hexdigest()
 
 
-def _write_run(task: AdaptTask, facts: AdapterFacts, identity: str) -> None:
+def _write_run(task: AdaptTask, facts: AdapterFacts, identity: str, earlier: EarlierStage | None) -> None:
     settings = asdict(task.settings)
     rates = asdict(task.rates) | {"kinds": {kind.value: share for kind, share in task.rates.kinds.items()}}
     content = {
@@ -180,6 +197,7 @@ def _write_run(task: AdaptTask, facts: AdapterFacts, identity: str) -> None:
         "identity": identity,
         "settings": settings,
         "rates": rates,
+        "earlier_stages": [] if earlier is None else list(earlier.stages),
         "corpus": read_manifest(task.corpus),
     }
     (task.directory / RUN_NAME).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from completion_server.training.adapt import RUN_NAME
+from completion_server.training.earlier_stage import RUN_NAME, STAGES_NAME, run_stages
 from completion_server.training.error import TrainingError
 from completion_server.training.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
@@ -19,7 +19,7 @@ SCORES_NAME = "scores.json"
 
 
 def write_adapter_with_card(adapter: Path, run: Path, target: Path) -> None:
-    """Copy ``adapter`` (a checkpoint of ``run``) to ``target`` with a card and the list of its training data.
+    """Copy ``adapter`` (a checkpoint of ``run``) to ``target`` with a card, its stages and its data's list.
 
     Scores come from ``run``/scores.json, where `evaluate --out` puts them. Raises TrainingError.
     """
@@ -33,6 +33,8 @@ def write_adapter_with_card(adapter: Path, run: Path, target: Path) -> None:
             shutil.copyfile(adapter / name, target / name)
         sources = [each for each in facts["corpus"].get("sources", []) if each.get("num_files", 1)]
         (target / DATA_NAME).write_text(json.dumps(sources, indent=1) + "\n", encoding="utf-8")
+        stages = json.dumps(run_stages(run, adapter), indent=1)
+        (target / STAGES_NAME).write_text(stages + "\n", encoding="utf-8")
         (target / CARD_NAME).write_text(make_card(facts, state, sources, scores), encoding="utf-8")
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"the adapter of {run} cannot be written to {target}: {error}") from error
@@ -61,6 +63,7 @@ def make_card(
         "",
         "## Recipe",
         "",
+        *map(_stage_line, facts.get("earlier_stages", [])),
         f"* {state['step']:,} steps of {settings['examples_per_step']} examples, {state['num_tokens']:,} tokens, "
         f"{state['elapsed_s'] / 3600:.1f} hours of computing; seed {facts['seed']}.",
         f"* AdamW, betas {settings['betas']}, peak rate {schedule['peak']:g}, "
@@ -69,6 +72,7 @@ def make_card(
         f"* Loss 1 on the middle and its end, {facts['rates']['prefix_weight']:g} on the prefix; "
         f"{facts['rates']['plain']:.0%} plain text; prefix and middle in one piece in "
         f"{facts['rates']['joint']:.0%}.",
+        *_snippet_lines(facts["rates"]),
         "* Holes: " + ", ".join(f"{kind} {share:.0%}" for kind, share in facts["rates"]["kinds"].items()) + ".",
         "",
         "## Training data",
@@ -83,6 +87,28 @@ def make_card(
     if scores:
         lines += ["", "## Scores on repositories that were kept apart", "", *_score_table(scores)]
     return "\n".join(lines) + "\n"
+
+
+def _stage_line(stage: Mapping[str, Any]) -> str:
+    line = (
+        f"* Before that, {stage['num_steps']:,} steps of {stage['examples_per_step']} examples, "
+        f"{stage['num_tokens']:,} tokens, {stage['hours']:.1f} hours of computing, peak rate "
+        f"{stage['peak_rate']:g}; seed {stage['seed']}"
+    )
+    share, named = stage["snippets"], stage["named_elsewhere"]
+    return f"{line}; {_shares(share, named)}." if share else f"{line}; no snippets of other files."
+
+
+def _snippet_lines(rates: Mapping[str, Any]) -> list[str]:
+    share = rates.get("snippets", 0.0)  # older runs do not say
+    return [f"* S{_shares(share, rates['named_elsewhere'])[1:]}."] if share else []
+
+
+def _shares(snippets: float, named_elsewhere: float) -> str:
+    return (
+        f"snippets of other files in {snippets:.0%} of the examples with a hole, {named_elsewhere:.0%} of those "
+        "with the hole on a line that uses a name out of them"
+    )
 
 
 def _count(sources: Sequence[Mapping[str, Any]]) -> Counter[str]:

@@ -106,6 +106,17 @@ def find_checkpoints(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name) and (path / _STATE).is_file())
 
 
+def newest_adapter(run: Path) -> Path:
+    """The directory of the newest adapter of a run: of its latest finish, else of its last checkpoint.
+
+    Raises TrainingError where there is none.
+    """
+    for each in (*sorted(run.glob("finish-*"), reverse=True), run):
+        if found := find_checkpoints(each / "checkpoints"):
+            return found[-1]
+    raise TrainingError(f"{run} has no checkpoint")
+
+
 def remove_old_checkpoints(directory: Path, num_kept: int) -> None:
     """Delete all but the newest ``num_kept``, and what interrupted writes left."""
     for path in find_checkpoints(directory)[:-num_kept]:

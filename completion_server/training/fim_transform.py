@@ -15,8 +15,12 @@ from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hol
 from completion_server.evaluation.held_out import SourceFile
 from completion_server.prompt.budget import prefix_window, suffix_window
 from completion_server.prompt.fim import FimFormat, PromptOrder, fim_token_ids, layout
+from completion_server.prompt.snippets import SnippetIds, lay_out_snippets
+from completion_server.snippet import CrossFileContext
 from completion_server.tokenizer import Tokenizer
 from completion_server.training.error import TrainingError
+from completion_server.training.named_elsewhere import pick_hole_named_elsewhere
+from completion_server.training.repository_context import RepositoryContext
 
 _MIN_PREFIX_TOKENS = 24
 _DEFAULT_KINDS: Mapping[SpanKind, float] = {
@@ -48,6 +52,20 @@ class FimRates:
     max_suffix_tokens: int = 256
     max_middle_tokens: int = 192
     kinds: Mapping[SpanKind, float] = field(default_factory=lambda: dict(_DEFAULT_KINDS))
+    # Those below are not in the repr, by which a run knows its recipe: runs begun before there were any go on.
+    snippets: float = field(default=0.0, repr=False)
+    """Of those with a hole, shown snippets of other files of the repository, where the server would find any."""
+    named_elsewhere: float = field(default=0.0, repr=False)
+    """Of those with snippets, with the hole on a line that uses a name out of them, where there is such a line."""
+    max_snippet_tokens: int = field(default=256, repr=False)
+    """In addition to ``max_tokens``."""
+
+    @property
+    def snippet_recipe(self) -> str:
+        """What the repr leaves out; "" without snippets."""
+        if not self.snippets:
+            return ""
+        return repr((self.snippets, self.named_elsewhere, self.max_snippet_tokens))
 
 
 @dataclass(frozen=True)
@@ -61,10 +79,19 @@ class Example:
 
 
 class FimTransform:
-    """Makes examples for one tokenizer and one FIM format. Holds nothing that changes."""
+    """Makes examples for one tokenizer and one FIM format. Holds nothing that changes but caches."""
 
-    def __init__(self, tokenizer: Tokenizer, fim_format: FimFormat, rates: FimRates) -> None:
-        """Raises ModelFormatError when ``tokenizer`` lacks the format's tokens, TrainingError without a format."""
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        fim_format: FimFormat,
+        rates: FimRates,
+        repositories: RepositoryContext | None = None,
+    ) -> None:
+        """``repositories`` are those of the files, for snippets; without them there are none.
+
+        Raises ModelFormatError when ``tokenizer`` lacks the format's tokens, TrainingError without a format.
+        """
         if not fim_format.orders:
             raise TrainingError(f"{fim_format.name} is no fill-in-the-middle format")
         self._tokenizer = tokenizer
@@ -74,6 +101,7 @@ class FimTransform:
             raise TrainingError(f"the format {fim_format.name} has no token for the end of the middle")
         self._end = self._tokens.end
         self._rates = rates
+        self._repositories = repositories if rates.snippets else None
         self._document_start = next(
             (found for name in ("<|endoftext|>", "<s>") if (found := tokenizer.token_id(name)) is not None), None
         )
@@ -83,17 +111,13 @@ class FimTransform:
         rates = self._rates
         if rng.random() < rates.plain:
             return self._plain(file.text, rng)
-        kind = rng.choices(list(rates.kinds), list(rates.kinds.values()))[0]
-        span = pick_span(file.text, file.language, kind, rng)
-        if span is None:
-            return None
-        hole = cut_hole(file.text, span)
-        if rng.random() < rates.no_middle:
-            hole = cut_hole(file.text, Span(kind, span.end, span.end))
-        return self.infill(hole, rng)
+        if self._repositories is not None and rng.random() < rates.snippets:
+            return self._with_snippets(file, self._repositories, rng)
+        span = self._draw_span(file, rng)
+        return None if span is None else self.infill(cut_hole(file.text, span), rng)
 
-    def infill(self, hole: Hole, rng: random.Random) -> Example | None:
-        """The example for ``hole``, with windows and order drawn from ``rng``."""
+    def infill(self, hole: Hole, rng: random.Random, context: CrossFileContext | None = None) -> Example | None:
+        """The example for ``hole``, with windows and order drawn from ``rng``, and ``context`` before it."""
         rates = self._rates
         encode = self._tokenizer.encode
         middle_ids = encode(hole.middle)
@@ -110,12 +134,43 @@ class FimTransform:
         prefix_ids = prefix.token_ids
         if rng.random() < rates.joint and self._continues_prefix(order):
             prefix_ids, middle_ids = tokenize_together(self._tokenizer, prefix.text, hole.middle)
-        fim = layout(self._format, order, prefix_ids, suffix.token_ids, self._tokens)
+        snippets = self._snippet_ids(context, hole)
+        shown_prefix = [*snippets.prefix_head, *prefix_ids]
+        fim = layout(self._format, order, shown_prefix, suffix.token_ids, self._tokens, snippets.before)
         token_ids = (*fim.token_ids, *middle_ids, self._end)
         weights = [0.0] * len(fim.token_ids) + [1.0] * (len(middle_ids) + 1)
-        for index in range(max(fim.prefix_start, 1), fim.prefix_end):
+        for index in range(max(fim.prefix_start + len(snippets.prefix_head), 1), fim.prefix_end):
             weights[index] = rates.prefix_weight
         return Example(token_ids, tuple(weights), len(fim.token_ids))
+
+    def _draw_span(self, file: SourceFile, rng: random.Random) -> Span | None:
+        rates = self._rates
+        kind = rng.choices(list(rates.kinds), list(rates.kinds.values()))[0]
+        span = pick_span(file.text, file.language, kind, rng)
+        if span is not None and rng.random() < rates.no_middle:
+            return Span(kind, span.end, span.end)
+        return span
+
+    def _with_snippets(
+        self, file: SourceFile, repositories: RepositoryContext, rng: random.Random
+    ) -> Example | None:
+        max_tokens = self._rates.max_snippet_tokens
+        if rng.random() < self._rates.named_elsewhere:
+            found = pick_hole_named_elsewhere(file, repositories, max_tokens, rng)
+            if found is not None:
+                return self.infill(found[0], rng, found[1])
+        span = self._draw_span(file, rng)
+        if span is None:
+            return None
+        hole = repositories.hole(file, span)
+        return self.infill(hole, rng, repositories.snippets(file, hole, max_tokens))
+
+    def _snippet_ids(self, context: CrossFileContext | None, hole: Hole) -> SnippetIds:
+        if context is None or not context.snippets:
+            return SnippetIds()
+        language_id, max_tokens = hole.document.language_id, self._rates.max_snippet_tokens
+        encode = self._tokenizer.encode
+        return lay_out_snippets(self._format, self._tokens, context, language_id, encode, max_tokens)
 
     def _plain(self, text: str, rng: random.Random) -> Example:
         max_tokens = self._rates.max_tokens // 2

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 from completion_server.training.adapt import AdaptTask, prepare_adapt
 from completion_server.training.checkpoint import find_checkpoints
@@ -34,11 +33,3 @@ def prepare_finish(task: AdaptTask, num_steps: int) -> Trainer:
     schedule = Schedule(old.peak, first_step + num_steps, old.num_warmup_steps, "wsd", first_step)
     settings = replace(task.settings, schedule=schedule)
     return prepare_adapt(replace(task, directory=directory, settings=settings))
-
-
-def newest_adapter(directory: Path) -> Path:
-    """The directory of the newest adapter of a run: of its latest finish, else of its last checkpoint."""
-    for each in (*sorted(directory.glob("finish-*"), reverse=True), directory):
-        if found := find_checkpoints(each / "checkpoints"):
-            return found[-1]
-    raise TrainingError(f"{directory} has no checkpoint")

@@ -9,19 +9,26 @@ from pathlib import Path
 
 import msgspec
 
+from completion_server.backends.loading import read_config
 from completion_server.bootstrap import build_service
 from completion_server.config import RemoteSettings, Settings
 from completion_server.evaluation.fim_infill import with_nothing_hidden
 from completion_server.evaluation.fim_score import FilledHole
+from completion_server.prompt.build import ModelFacts, PromptBuilder
+from completion_server.tokenizer import Tokenizer
 from completion_server.training.adapt import AdaptTask, prepare_adapt
 from completion_server.training.checkpoint import find_checkpoints
 from completion_server.training.error import TrainingError
 from completion_server.training.export import merge_adapter
+from completion_server.training.fim_transform import FimRates
 from completion_server.training.personalise import Report, Verdict, compare, score_on_held_out, split_repository
 from completion_server.training.schedule import Schedule
 from completion_server.training.trainer import Trainer, TrainSettings
 
 CORPUS_NAME, MODEL_NAME, VERDICT_NAME, BEFORE_NAME = "corpus", "model", "verdict.json", "before.json"
+
+_SNIPPET_SHARE = 0.5
+"""Where the server shows snippets. The rest keeps what the model does in files that import nothing."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def personalise(
         before_path.write_text(json.dumps([asdict(hole) for hole in _score(task, task.model, settings, report)]))
     before = [FilledHole(**raw) for raw in json.loads(before_path.read_text(encoding="utf-8"))]
     report("starting to learn", None)
-    trainer = prepare_adapt(_adapt_task(task, corpus))
+    trainer = prepare_adapt(_adapt_task(task, corpus, served_rates(task.model, settings)))
     if not train(trainer):
         return None
     merged = task.directory / MODEL_NAME
@@ -72,12 +79,22 @@ def personalise(
     return verdict
 
 
-def _adapt_task(task: PersonaliseTask, corpus: Path) -> AdaptTask:
+def served_rates(model: Path, settings: Settings) -> FimRates:
+    """Examples with snippets of other files only where the server shows them for ``model`` with ``settings``."""
+    facts = ModelFacts(read_config(model).get("model_type"))
+    context = settings.context
+    if not PromptBuilder(Tokenizer.from_directory(model), facts).shows_snippets(settings):
+        return FimRates()
+    max_tokens = min(context.max_snippet_tokens, context.max_prompt_tokens // 4)
+    return FimRates(snippets=_SNIPPET_SHARE, max_snippet_tokens=max_tokens)
+
+
+def _adapt_task(task: PersonaliseTask, corpus: Path, rates: FimRates) -> AdaptTask:
     num_warmup = min(10, task.num_steps // 5)
     schedule = Schedule(task.rate, task.num_steps, num_warmup, "linear")
     settings = TrainSettings(schedule, examples_per_step=task.examples_per_step)
     return AdaptTask(
-        task.model, corpus, task.directory, settings, rank=task.rank, alpha=2.0 * task.rank, seed=task.seed,
+        task.model, corpus, task.directory, settings, rates, rank=task.rank, alpha=2.0 * task.rank, seed=task.seed,
         num_validation=0, base_name=task.model_name,
     )  # fmt: skip
 

@@ -24,6 +24,22 @@ TINY = ModelShape(
 )
 
 
+class LargestWindows(random.Random):
+    """Draws as serving does: the largest windows, and prefix and middle in one piece where that has a share."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def random(self) -> float:
+        return 0.5
+
+    def randint(self, _low: int, high: int) -> int:
+        return high
+
+    def uniform(self, _low: float, high: float) -> float:
+        return high
+
+
 def make_file(number: int) -> SourceFile:
     """A Python file of a few functions that resemble each other."""
     rng = random.Random(number)

@@ -51,6 +51,6 @@ def test_every_command_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             arguments += ["--threads", "1"]
         result = CliRunner().invoke(app, arguments, catch_exceptions=False)
         assert result.exit_code == 0, (arguments, result.output)
-    assert len(commands()) == 8
+    assert len(commands()) == 9
     assert (tmp_path / "runs" / "to-publish" / "README.md").is_file()
     assert (tmp_path / "runs" / "mine" / "verdict.json").is_file()

@@ -19,7 +19,7 @@ from completion_server.training.error import TrainingError
 from completion_server.training.example_stream import ExampleStream
 from completion_server.training.fim_transform import Example, FimRates, FimTransform
 from tests.support.tiny_tokenizers import qwen
-from tests.training.conftest import make_file
+from tests.training.conftest import LargestWindows, make_file
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,7 @@ def test_an_example_begins_as_serving_asks_and_ends_with_the_middle(tokenizer: T
         span = pick_span(file.text, "python", SpanKind.REST_OF_LINE, rng)
         assert span is not None
         hole = cut_hole(file.text, span)
-        fixed = _Fixed(256, 3000 - 256)
-        example = transform.infill(hole, fixed)
+        example = transform.infill(hole, LargestWindows())
         prompt = builder.build(hole.document, hole.position, settings, 64)
         assert example is not None
         assert example.token_ids[: len(prompt.token_ids)] == prompt.token_ids
@@ -67,23 +66,6 @@ def test_an_example_begins_as_serving_asks_and_ends_with_the_middle(tokenizer: T
         assert hole.middle + "<|fim_end|>" == text[-len(hole.middle) - len("<|fim_end|>") :]
         assert builder.order_name == "spm"
     assert num_same > 10
-
-
-class _Fixed(random.Random):
-    """Draws the largest windows."""
-
-    def __init__(self, suffix: int, prefix: float) -> None:
-        super().__init__(0)
-        self._suffix, self._prefix = suffix, prefix
-
-    def random(self) -> float:
-        return 0.5
-
-    def randint(self, _low: int, high: int) -> int:
-        return high
-
-    def uniform(self, _low: float, high: float) -> float:
-        return high
 
 
 @pytest.mark.parametrize("joint", [0.0, 1.0])

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from completion_server.config import Settings
+from completion_server.config import ContextSettings, Settings
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.held_out import read_split
 from completion_server.training.error import TrainingError
+from completion_server.training.fim_transform import FimRates
 from completion_server.training.personalise import compare, split_repository
-from completion_server.training.personalise_run import PersonaliseTask, personalise
+from completion_server.training.personalise_run import PersonaliseTask, personalise, served_rates
 from completion_server.training.significance import sign_test
 from tests.training.conftest import make_file
 
@@ -57,6 +58,14 @@ def test_all_stages_and_going_on_after_a_stop(tiny_model: Path, tmp_path: Path) 
     written = json.loads((task.directory / "verdict.json").read_text())
     assert written["sentence"] == verdict.sentence
     assert (task.directory / "model" / "model.safetensors").is_file()
+
+
+def test_snippets_only_where_the_server_shows_them(tiny_model: Path) -> None:
+    """The format of the tiny model is that of the model in the box."""
+    assert served_rates(tiny_model, Settings()) == FimRates()
+    shown = Settings(context=ContextSettings(cross_file="on", max_prompt_tokens=400))
+    assert served_rates(tiny_model, shown) == FimRates(snippets=0.5, max_snippet_tokens=100)
+    assert served_rates(tiny_model, Settings(context=ContextSettings(cross_file="off"))) == FimRates()
 
 
 def holes(*completions: str) -> list[FilledHole]:

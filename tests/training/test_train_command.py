@@ -77,6 +77,17 @@ def test_adapt_export_and_evaluate(
     assert "| merged | all |" in card.replace(str(tmp_path) + "/", "")
 
 
+def test_a_second_stage_with_snippets(tiny_model: Path, corpus: Path, tmp_path: Path) -> None:
+    options = ["--corpus", str(corpus), "--model", str(tiny_model), "--steps", "1", "--batch", "2", "--rank", "2",
+               "--threads", "1"]  # fmt: skip
+    invoke("adapt", *options, "--run", str(tmp_path / "first"))
+    invoke("adapt", *options, "--run", str(tmp_path / "second"), "--from", str(tmp_path / "first"),
+           "--snippets", "0.75", "--named-elsewhere", "0.5")  # fmt: skip
+    facts = json.loads((tmp_path / "second" / "run.json").read_text())
+    assert (facts["rates"]["snippets"], facts["rates"]["named_elsewhere"]) == (0.75, 0.5)
+    assert [stage["num_steps"] for stage in facts["earlier_stages"]] == [1]
+
+
 def test_personalise(tiny_model: Path, tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "mine")
     output = invoke("personalise", str(repository), "--run", str(tmp_path / "run"), "--model", str(tiny_model),

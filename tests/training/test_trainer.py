@@ -12,10 +12,10 @@ import torch
 
 from completion_server.training import checkpoint
 from completion_server.training.adapt import AdaptTask, prepare_adapt
-from completion_server.training.checkpoint import find_checkpoints
+from completion_server.training.checkpoint import find_checkpoints, newest_adapter
 from completion_server.training.error import TrainingError
 from completion_server.training.fim_transform import FimRates
-from completion_server.training.finish import newest_adapter, prepare_finish
+from completion_server.training.finish import prepare_finish
 from completion_server.training.run_log import LogFile
 from completion_server.training.trainer import Trainer
 from tests.training.conftest import tiny_settings
