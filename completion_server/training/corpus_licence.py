@@ -15,7 +15,7 @@ _PERMISSIVE = re.compile(
     r"mit(?:-0|-cmu|-style| license| licence)?|expat|x11|isc(?: license)?(?: \(iscl\))?|0bsd|zlib(?:/libpng)?"
     r"|(?:new |modified |simplified |3-clause |2-clause )?bsd(?:[- ]?\(?[0234][- ]clause\)?)?(?:[- ]license)?"
     r"|bsd[- ](?:style|like|new|simplified|revised)|revised bsd license"
-    r"|apache(?:[- ]software)?(?:[- ]licen[sc]e)?[-, ]*(?:version[- ]?)?v?(?:2(?:\.0)?)?(?:-llvm)?"
+    r"|apache(?:[- ]software)?(?:[- ]licen[sc]e)?[-, ]*(?:version[- ]?)?v?(?:2(?:\.0)?)?(?:-llvm)?(?: licen[sc]e)?"
     r"|asl[- ]?2(?:\.0)?|bsl-1\.0|boost(?:[- ]?(?:software license )?1\.0)?|cc0(?:-1\.0)?(?: universal)?"
     r"|public[- ]domain|psf(?:-2\.0)?|python(?:[- ]software foundation license|-2\.0(?:\.1)?)"
     r"|hpnd|curl|postgresql|ncsa"
