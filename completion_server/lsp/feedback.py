@@ -2,7 +2,8 @@
 
 Lives on the event loop. Texts stay in memory only as long as they may be asked about; the log gets numbers.
 Accepting is learned from the item's command, from the optional notifications ``textDocument/didShowCompletion``
-and ``textDocument/didPartiallyAcceptCompletion`` (as Copilot's language server has them), or seen in the document.
+and ``textDocument/didPartiallyAcceptCompletion`` (as Copilot's language server has them), or seen in the document;
+turning down from ``textDocument/didRejectCompletion``, or from what comes in its place.
 """
 
 from __future__ import annotations
@@ -118,6 +119,16 @@ class Feedback:
         suggestion.is_settled = not is_part
         self._writer.write(lambda store: store.accept(suggestion.key, len(taken), is_whole=not is_part))
         self._call_later(KEPT_AFTER_SECONDS, partial(self._check_kept, suggestion, taken))
+        return True
+
+    def reject(self, key: object) -> bool:
+        """The user sent it away; whether the key is known. What was accepted stays accepted."""
+        suggestion = self._suggestions.get(key) if isinstance(key, str) else None
+        if suggestion is None:
+            return False
+        if not suggestion.is_settled:
+            suggestion.is_settled = True
+            self._writer.write(lambda store: store.ignore(suggestion.key))
         return True
 
     def see_change(self, uri: str, changes: Iterable[object]) -> None:

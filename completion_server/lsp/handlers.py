@@ -68,6 +68,7 @@ def register_handlers(server: CompletionLanguageServer) -> None:
         types.TEXT_DOCUMENT_INLINE_COMPLETION: inline_completion,
         "textDocument/didShowCompletion": did_show_completion,
         "textDocument/didPartiallyAcceptCompletion": did_partially_accept_completion,
+        "textDocument/didRejectCompletion": did_reject_completion,
     }
     for method, handler in handlers.items():
         server.protocol.register(method, partial(handler, server))
@@ -182,6 +183,12 @@ def did_partially_accept_completion(server: CompletionLanguageServer, params: ob
     num_chars = params.get("acceptedLength") if isinstance(params, dict) else None
     if key is not None and isinstance(params, dict) and isinstance(num_chars, int):
         server.feedback.accept(key, number, num_chars, params["item"].get("insertText"))
+
+
+def did_reject_completion(server: CompletionLanguageServer, params: object) -> None:
+    """The user sent an item away. ``params`` is ``{"item": ...}``, the item as it was sent."""
+    key, _number = _suggestion_of(params)
+    server.feedback.reject(key)
 
 
 def _suggestion_of(params: object) -> tuple[object, object]:

@@ -24,6 +24,7 @@ def test_what_becomes_of_a_suggestion_is_counted(tmp_path: Path) -> None:
         client.notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": 4})
         for nonsense in (None, [], {"item": 3}, {"item": {"command": {"arguments": [1]}}, "acceptedLength": "x"}):
             client.notify("textDocument/didPartiallyAcceptCompletion", nonsense)
+            client.notify("textDocument/didRejectCompletion", nonsense)
         command = item["command"]
         params = {"command": command["command"], "arguments": command["arguments"]}
         assert client.call("workspace/executeCommand", params) == {"recorded": True}
@@ -36,6 +37,17 @@ def test_what_becomes_of_a_suggestion_is_counted(tmp_path: Path) -> None:
     (trace,) = read_traces(folder / TRACES_NAME, 5)
     assert (trace["uri"], trace["num_items"]) == (URI, 1)
     assert "fake_completion" not in str((row, trace))
+
+
+def test_what_is_sent_away_is_counted(tmp_path: Path) -> None:
+    with start(tmp_path) as raw:
+        client = raw.ready()
+        client.open("x = \n")
+        (item,) = client.call("textDocument/inlineCompletion", inline_params(0, 4))["items"]
+        client.notify("textDocument/didRejectCompletion", {"item": item})
+        assert client.leave() == 0
+    (row,) = read_rows(tmp_path / "completion-server" / DATABASE_NAME)
+    assert row["outcome"] == "ignored"
 
 
 def test_switched_off_nothing_is_written(tmp_path: Path) -> None:

@@ -48,3 +48,8 @@ def test_what_was_accepted_is_counted(
     assert (row["outcome"], row["num_accepted_chars"]) == (outcome, num_chars)
     # Neovim's own client tells nobody what it shows.
     assert row["is_confirmed"] == (client == "own")
+
+
+def test_what_was_sent_away_is_counted_before_anything_comes_in_its_place(tmp_path: Path) -> None:
+    row, *others = rows_after(tmp_path, "own", ["<C-]>"])
+    assert (row["outcome"], others) == ("ignored", [])

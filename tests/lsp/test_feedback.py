@@ -69,6 +69,26 @@ def test_what_is_left_while_typing_along_is_the_same_suggestion(editor: Editor) 
     assert "secret" not in str(editor.rows())
 
 
+def test_sent_away_is_counted_once_and_takes_nothing_back(editor: Editor) -> None:
+    first = editor.offer("one()")
+    assert editor.feedback.reject(first)
+    assert editor.feedback.reject(first)
+    assert not editor.feedback.accept("unknown")
+    assert not editor.feedback.reject("unknown")
+    assert not editor.feedback.reject(["not", "a", "key"])
+    second = editor.offer("two()")
+    assert editor.feedback.accept(second)
+    assert editor.feedback.reject(second)
+    assert [row["outcome"] for row in editor.rows()] == ["ignored", "accepted"]
+
+
+def test_a_suggestion_that_was_sent_away_is_not_accepted_by_typing_it(editor: Editor) -> None:
+    key = editor.offer("one()")
+    editor.feedback.reject(key)
+    editor.feedback.see_change(URI, [SimpleNamespace(text="one()")])
+    assert [row["outcome"] for row in editor.rows()] == ["ignored"]
+
+
 def test_accepted_by_its_command_and_looked_at_later(editor: Editor) -> None:
     key = editor.offer("one()", "two_more()")
     assert key is not None

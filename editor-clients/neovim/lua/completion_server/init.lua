@@ -87,7 +87,9 @@ end
 
 --- Hides the suggestion until the next key.
 function M.dismiss()
-  engine().dismiss()
+  local used = engine()
+  local dismiss = used.reject or used.dismiss
+  dismiss()
 end
 
 return M

@@ -1,4 +1,4 @@
---- Tells the server what becomes of an item: shown, accepted, accepted in part. It counts that for
+--- Tells the server what becomes of an item: shown, accepted, accepted in part, sent away. It counts that for
 --- `completion-server stats`, on this machine; what is replaced by something else it sees itself. Only of items that
 --- carry a command: without one (`log.acceptance` is off) nobody wants to know.
 
@@ -30,6 +30,16 @@ function M.shown(client_id, item)
   if client and key and key ~= last_shown then
     last_shown = key
     lsp_client.notify(client, 'textDocument/didShowCompletion', { item = item })
+  end
+end
+
+--- The user sent the item away.
+---@param client_id integer
+---@param item table
+function M.rejected(client_id, item)
+  local client = running(client_id)
+  if client and key_of(item) then
+    lsp_client.notify(client, 'textDocument/didRejectCompletion', { item = item })
   end
 end
 

@@ -144,6 +144,15 @@ function M.dismiss()
   hide()
 end
 
+--- The same, because the user says so.
+function M.reject()
+  local found = shown()
+  if found then
+    reports.rejected(found.client_id, found.item)
+  end
+  M.dismiss()
+end
+
 ---@param choose fun(rest: string): string
 ---@return boolean was_accepted
 local function accept(choose)
