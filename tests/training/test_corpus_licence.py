@@ -11,7 +11,8 @@ from completion_server.training.corpus_licence import is_permissive, licence_of_
     "expression",
     [
         "MIT", "MIT License", "Expat", "BSD-3-Clause", "BSD 3-Clause", "BSD", "Apache-2.0",
-        "Apache License 2.0", "Apache License, Version 2.0", "Apache 2.0 License", "ISC", "ISC License (ISCL)", "0BSD", "Zlib",
+        "Apache License 2.0", "Apache License, Version 2.0", "Apache 2.0 License",
+        "ISC", "ISC License (ISCL)", "0BSD", "Zlib",
         "Apache Software License", "Boost-1.0", "Unlicense", "CC0-1.0", "public-domain", "PSF-2.0",
         "BSL-1.0", "MIT OR GPL-3.0", "GPL-2+ or Expat",
         "BSD-2-clause and Expat", "MIT AND Apache-2.0", "(MIT OR Apache-2.0)", "MIT/Apache-2.0",
