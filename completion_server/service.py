@@ -9,7 +9,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -19,7 +19,6 @@ from completion_server.config import Settings
 from completion_server.cpu_budget import CpuBudget
 from completion_server.cross_file import ContextSource, CrossFile, shown_snippets
 from completion_server.document import Document, Position
-from completion_server.engine.stopping import StopRule
 from completion_server.evidence import Evidence
 from completion_server.gate.features import FEATURE_NAMES
 from completion_server.gate.gate import Gate, Verdict
@@ -27,7 +26,6 @@ from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
 from completion_server.request import (
-    CancellationToken,
     Completion,
     CompletionItem,
     CompletionRequest,
@@ -37,6 +35,7 @@ from completion_server.request import (
     TriggerKind,
 )
 from completion_server.snippet import CrossFileContext
+from completion_server.text_engine import PromptSource, TextEngine
 from completion_server.trigger import CompletionMode, Trigger, decide_trigger
 
 if TYPE_CHECKING:
@@ -46,57 +45,6 @@ _MAX_TOKENS_AHEAD = 64  # to feed for a place that the cursor may never reach
 _SHORT_PROMPT_TOKENS = 128
 _PREFILL_SHARE = 0.6  # of the time that is left
 _CHARS_PER_TOKEN = 3  # a low guess for code: what is below fits
-
-
-class TextEngine(Protocol):
-    """The engine as the service sees it."""
-
-    def generate(
-        self,
-        prompt: Prompt,
-        sampling: SamplingParams,
-        stop_rules: list[StopRule],
-        deadline: Deadline,
-        cancellation: CancellationToken,
-        num_alternatives: int = 1,
-    ) -> GenerationResult: ...
-
-    def prefill(self, prompt: Prompt, deadline: Deadline, cancellation: CancellationToken) -> int: ...
-
-    def num_missing_tokens(self, prompt: Prompt) -> int: ...
-
-    def num_tokens_within(self, elapsed_ms: float) -> float: ...
-
-    def clear(self) -> None: ...
-
-    def apply_settings(self, settings: Settings) -> None: ...
-
-    def status(self) -> dict[str, object]: ...
-
-    def close(self) -> None: ...
-
-
-class PromptSource(Protocol):
-    """Makes the model's input for a place in a document."""
-
-    @property
-    def starts_with_prefix(self) -> bool:
-        """Whether nothing that changes with the cursor stands before the text before it."""
-        ...
-
-    def shows_snippets(self, settings: Settings) -> bool:
-        """Whether ``build`` has a use for a context."""
-        ...
-
-    def build(
-        self,
-        document: Document,
-        position: Position,
-        settings: Settings,
-        max_new_tokens: int,
-        draft: str = "",
-        context: CrossFileContext | None = None,
-    ) -> Prompt: ...
 
 
 class CompletionService:
