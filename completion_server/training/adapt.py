@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from completion_server.backends.loading import read_config
 from completion_server.backends.native_config import NativeConfig
-from completion_server.backends.torch_loading import choose_device, choose_dtype
+from completion_server.backends.torch_loading import choose_device
 from completion_server.evaluation.held_out import MANIFEST_NAME, SourceFile, read_manifest, read_split
 from completion_server.prompt.fim import detect_fim_format
 from completion_server.tokenizer import Tokenizer
@@ -24,6 +24,7 @@ from completion_server.training.error import TrainingError
 from completion_server.training.example_stream import ExampleStream
 from completion_server.training.fim_transform import Example, FimRates, FimTransform
 from completion_server.training.lora import AdapterFacts, save_adapter
+from completion_server.training.precision import training_dtype
 from completion_server.training.repository_context import RepositoryContext
 from completion_server.training.trainer import Trainer, TrainSettings
 from completion_server.training.vocabulary import respell_tokenizer
@@ -92,7 +93,7 @@ def prepare_adapt(task: AdaptTask) -> Trainer:
         validation_examples(validation, transform, task.num_validation, shares),
         save_more=adapter_writer(decoder, facts),
     )
-    _write_run(task, facts, identity, earlier)
+    _write_run(task, facts, identity, earlier, decoder.dtype)
     trainer.resume()
     return trainer
 
@@ -114,7 +115,7 @@ def prepare_tokenizer(model: Path, directory: Path, base_name: str) -> tuple[Tok
 def build_decoder(task: AdaptTask, tokenizer: Tokenizer, facts: AdapterFacts) -> Decoder:
     """The model of ``task`` with a fresh adapter, on its device."""
     device = choose_device(task.device)
-    dtype = choose_dtype(task.dtype, device)
+    dtype = training_dtype(task.dtype, device, task.directory / RUN_NAME)
     spellings = list((facts.token_spellings or {}).values()) if task.rank else []
     row_ids = [_known_id(tokenizer, spelling) for spelling in spellings]
     settings = LoraSettings(task.rank, task.alpha, tuple(row_ids))
@@ -184,7 +185,9 @@ def _identity(task: AdaptTask, earlier: EarlierStage | None) -> str:
     return digest.hexdigest()
 
 
-def _write_run(task: AdaptTask, facts: AdapterFacts, identity: str, earlier: EarlierStage | None) -> None:
+def _write_run(
+    task: AdaptTask, facts: AdapterFacts, identity: str, earlier: EarlierStage | None, dtype: torch.dtype
+) -> None:
     settings = asdict(task.settings)
     rates = asdict(task.rates) | {"kinds": {kind.value: share for kind, share in task.rates.kinds.items()}}
     content = {
@@ -195,6 +198,7 @@ def _write_run(task: AdaptTask, facts: AdapterFacts, identity: str, earlier: Ear
         "alpha": task.alpha,
         "seed": task.seed,
         "identity": identity,
+        "dtype": str(dtype).removeprefix("torch."),
         "settings": settings,
         "rates": rates,
         "earlier_stages": [] if earlier is None else list(earlier.stages),

@@ -15,7 +15,7 @@ import torch
 
 from completion_server.backends.loading import read_config
 from completion_server.backends.native_config import NativeConfig
-from completion_server.backends.torch_loading import choose_device, choose_dtype
+from completion_server.backends.torch_loading import choose_device
 from completion_server.evaluation.fim_infill import Task
 from completion_server.evaluation.held_out import SourceFile
 from completion_server.prompt.budget import prefix_window, suffix_window
@@ -46,9 +46,7 @@ def measure_likelihood(
     fim_format = detect_fim_format(tokenizer).format
     device = choose_device("auto")
     config = NativeConfig.from_dict(read_config(directory))
-    decoder = Decoder(config, read_weights(directory), LoraSettings(rank=0), choose_dtype("auto", device)).to(
-        device
-    )
+    decoder = Decoder(config, read_weights(directory), LoraSettings(rank=0), torch.float32).to(device)
     middles = [_middle_example(task, tokenizer, fim_format) for task in tasks]
     plain = list(islice(_plain_examples(files, tokenizer, random.Random(seed)), len(tasks)))
     return Likelihood(_mean_nll(decoder, middles), _mean_nll(decoder, plain))
