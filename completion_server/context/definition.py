@@ -50,7 +50,10 @@ class Definition:
         ``wanted`` are names, or names with their weights; less than none is not wanted at all. Members stay in the
         order of the file; the docstrings are those of wanted ones. Where not all fit, some are bare names.
         """
-        frame = len(self.head) + len(self.tail)
+        head = self.head
+        if len(head) + sum(len(each.first_line) for each in self.members) + len(self.tail) > max_chars:
+            head = head[: head.find("\n") + 1]  # no room for its docstring
+        frame = len(head) + len(self.tail)
         if frame > max_chars:
             return ""
         weights = wanted if isinstance(wanted, Mapping) else dict.fromkeys(wanted, 1.0)
@@ -58,7 +61,7 @@ class Definition:
         while True:
             body = _joined([chosen[index] for index in sorted(chosen)])
             if frame + len(body) <= max_chars or not chosen:
-                return self.head + body + self.tail if body or self.head else ""
+                return head + body + self.tail if body or head else ""
             chosen.popitem()  # lines shared by several cost a little more than was counted
 
     def _chosen(self, weights: Mapping[str, float], room: int) -> dict[int, tuple[str, str]]:

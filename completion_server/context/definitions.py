@@ -7,6 +7,8 @@ anyway counts less. The best are shown as signatures, what is left of a class or
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,10 +26,12 @@ _SEEN_SHARE = 0.4
 _MIN_GUESS = 0.15
 _MAX_DEFINITIONS = 40
 _MAX_CANDIDATES = 1500
-_MAX_SHARE_OF_ONE = 0.6
+_MAX_SHARE_OF_ONE, _MAX_SHARE_OF_TARGET = 0.35, 0.6
 _MAX_SHARE_OF_GUESSES = 0.5
 _MAX_SHARE_OF_NAMES = 0.3
 _MAX_TARGETS = 3
+_CONSTRUCTORS = frozenset({"__init__", "constructor", "new"})
+_MAX_SIBLINGS, _MAX_SIBLING_CHARS, _MANY_USES = 12, 16_000, 3
 
 
 @dataclass
@@ -43,16 +47,19 @@ class _Found:
     """Whether nothing but likeness speaks for it."""
     is_listed: bool = False
     """Whether it is one of the many of a module, for which its name alone may do."""
+    is_target: bool = False
+    """Whether a member of it is being written, or of one near by."""
     used_names: set[str] = field(default_factory=set)
 
 
 class _Scores:
     """Collects what speaks for each definition."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, uses: Mapping[str, float]) -> None:
+        """``uses``: how often names stand behind the cursor's qualifier elsewhere, from 0 to 1."""
         self.place = place
+        self._uses = uses
         self.found: dict[tuple[str, int], _Found] = {}
-        self.num_looked_at = 0
 
     def add(self, source: SourceText, definition: Definition, score: float, used: Iterable[str] = ()) -> _Found:
         key = source.path, definition.first_line
@@ -66,6 +73,7 @@ class _Scores:
         place = self.place
         parts = parts_of(name)
         score = sum(place.parts.get(part, 0.0) for part in parts) / (len(parts) + 1) if parts else 0.0
+        score += self._uses.get(name, 0.0)
         if place.typed:
             score = score + 1.0 if name.startswith(place.typed) else score * 0.3
         return score * _SEEN_SHARE if name in place.seen else score
@@ -80,7 +88,8 @@ class _Scores:
                 is_minor = name.startswith("_") or member.text.lstrip().startswith("self.")
                 weights[name] = self.likeness(name) + 0.3 * (name not in place.seen) + 0.3 * (not is_minor)
             else:
-                weights[name] = place.weights.get(name, 0.0) + 0.3 * self.likeness(name)
+                is_constructor = name in _CONSTRUCTORS
+                weights[name] = place.weights.get(name, 0.0) + 0.3 * self.likeness(name) + 0.5 * is_constructor
         return weights
 
 
@@ -91,7 +100,7 @@ def definition_snippets(
 
     ``hints`` are the types that the steps of each qualifier of ``place`` may have.
     """
-    scores = _Scores(place)
+    scores = _Scores(place, _uses(reach, place))
     _add_imported(scores, reach)
     _add_used(scores, reach.package)
     for qualifier in place.qualifiers:
@@ -100,6 +109,18 @@ def definition_snippets(
     found = [each for each in scores.found.values() if each.score > 0.0]
     ranked = sorted(found, key=lambda each: (-each.score, each.source.path, each.definition.first_line))
     return _render(ranked[:_MAX_DEFINITIONS], scores, max_chars)
+
+
+def _uses(reach: Reach, place: Place) -> dict[str, float]:
+    """What files beside this one write behind the expression before the cursor."""
+    if not place.is_member:
+        return {}
+    name = place.qualifiers[0].steps[-1].removesuffix("()")
+    pattern = re.compile(rf"(?<!\w){name}(?:\(\))?(?:\.|->|::)(\w+)")
+    counts: Counter[str] = Counter()
+    for source in reach.siblings()[:_MAX_SIBLINGS]:
+        counts.update(set(pattern.findall(source.text[:_MAX_SIBLING_CHARS])))
+    return {name: min(count, _MANY_USES) / _MANY_USES for name, count in counts.items()}
 
 
 def _add_imported(scores: _Scores, reach: Reach) -> None:
@@ -131,14 +152,12 @@ def _add_name(scores: _Scores, source: SourceText, name: str, base: float) -> No
 def _add_qualified(scores: _Scores, reach: Reach, qualifier: Qualifier, types: Sequence[str]) -> None:
     """What may stand behind ``qualifier``: the names of a module, the members of a type."""
     weight = qualifier.weight
-    for source in reach.modules(qualifier.steps):
-        for definition in source.definitions:
-            if not definition.owner:
-                score = 0.5 * _TARGET * weight * (0.2 + max(map(scores.likeness, definition.names)))
-                each = scores.add(source, definition, score, [qualifier.text])
-                each.is_guess = False
-                each.is_listed = True
-                each.has_members |= len(definition.names) > 1
+    for source, definition in reach.behind_module(qualifier.steps):
+        score = 0.5 * _TARGET * weight * (0.2 + max(map(scores.likeness, definition.names)))
+        each = scores.add(source, definition, score, [qualifier.text])
+        each.is_guess = False
+        each.is_listed = True
+        each.has_members |= len(definition.names) > 1
     for source, definition in reach.types_behind(qualifier.steps, types)[:_MAX_TARGETS]:
         _add_target(scores, reach, source, definition, _TARGET * weight, qualifier.text)
 
@@ -147,16 +166,18 @@ def _add_target(
     scores: _Scores, reach: Reach, source: SourceText, definition: Definition, score: float, used: str
 ) -> None:
     """A type whose member is (or may be) written here: it, its methods elsewhere, what it inherits."""
-    each = scores.add(source, definition, score, [used])
-    each.has_members, each.is_guess = True, False
+    is_for_trait = " for " in definition.head.partition("{")[0]
+    each = scores.add(source, definition, score * (0.5 if is_for_trait else 1.0), [used])
+    each.has_members, each.is_guess, each.is_target = True, False, True
     for other, method in reach.methods_of(definition.name, source):
         share = 0.4 + 0.6 * scores.likeness(method.name) if method.name not in scores.place.seen else 0.2
-        scores.add(other, method, score * share, [used]).is_guess = False
+        added = scores.add(other, method, score * share, [used])
+        added.is_guess, added.is_listed = False, True
     for name in identifiers_in(definition.head.partition("\n")[0])[2:6]:
         for other, base in reach.named(name)[:1]:
             if base.members and base is not definition:
                 inherited = scores.add(other, base, score * _BASE_OF_TARGET / _TARGET, [used])
-                inherited.has_members, inherited.is_guess = True, False
+                inherited.has_members, inherited.is_guess, inherited.is_target = True, False, True
 
 
 def _add_guesses(scores: _Scores, sources: Sequence[SourceText]) -> None:
@@ -179,6 +200,7 @@ def _add_guesses(scores: _Scores, sources: Sequence[SourceText]) -> None:
             if score >= _MIN_GUESS:
                 each = scores.add(source, definition, scale * score)
                 each.has_members |= bool(definition.names & weights.keys()) or len(definition.names) > 1
+                each.is_listed |= each.is_guess
 
 
 def _render(ranked: Sequence[_Found], scores: _Scores, max_chars: int) -> tuple[list[Snippet], frozenset[str]]:
@@ -195,9 +217,10 @@ def _render(ranked: Sequence[_Found], scores: _Scores, max_chars: int) -> tuple[
         if each.is_guess:
             room = min(room, int(max_chars * _MAX_SHARE_OF_GUESSES) - num_guessed)
         path_chars = 0 if path in texts else len(path) + 4
-        text = _text_of(each, scores, min(room - path_chars, max(int(max_chars * _MAX_SHARE_OF_ONE), 200)))
+        share = _MAX_SHARE_OF_TARGET if each.is_target else _MAX_SHARE_OF_ONE
+        text = _text_of(each, scores, min(room - path_chars, max(int(max_chars * share), 200)))
         if not text:
-            if each.is_listed:
+            if each.is_listed and not each.definition.head.startswith("impl"):
                 left.setdefault(path, []).append(each.definition.name)
             continue
         num_used += len(text) + path_chars
@@ -216,12 +239,12 @@ def _render(ranked: Sequence[_Found], scores: _Scores, max_chars: int) -> tuple[
 def _text_of(each: _Found, scores: _Scores, max_chars: int) -> str:
     definition = each.definition
     if each.has_members or (not definition.members and definition.names & scores.place.weights.keys()):
-        is_target = scores.place.is_member and each.score >= _BASE_OF_TARGET
-        weights = scores.member_weights(definition, is_target=is_target)
+        weights = scores.member_weights(definition, is_target=each.is_target)
         text = definition.render(weights, max_chars)
-        if text:
+        if text and not text.startswith("impl") or text.count("\n") > 2:
             return text
-    return definition.signature if 1 < len(definition.signature) <= max_chars else ""
+    signature = definition.signature
+    return signature if 1 < len(signature) <= max_chars and not signature.startswith("impl") else ""
 
 
 def _snippet(path: str, group: list[tuple[_Found, str]]) -> Snippet:

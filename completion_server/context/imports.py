@@ -20,7 +20,14 @@ _SOURCE_ROOTS = ("", "src", "lib", "python", "include", "app")
 _SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mts", ".mjs", ".cjs", ".d.ts")
 _MAX_FILES_PER_IMPORT = 8
 _MAX_FILES_PER_PACKAGE = 60
+_SCRIPT_IMPORTS = {
+    "import_statement", "export_statement", "lexical_declaration", "variable_declaration", "expression_statement",
+}  # fmt: skip
 _TAKEN = {"shorthand_property_identifier_pattern", "pair_pattern"}
+
+
+_NO_CRATES = frozenset({"crate", "self", "super", "Self", "std", "core", "alloc"})
+_CRATE_ROOTS = ("lib.rs", "main.rs")
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def _python(root: Any) -> Iterator[Import]:
 
 
 def _script(root: Any) -> Iterator[Import]:
-    for node in _statements(root, {"import_statement", "export_statement", "lexical_declaration"}):
+    for node in _statements(root, _SCRIPT_IMPORTS):
         source = node.child_by_field_name("source")
         if source is None:
             yield from _required(node)
@@ -111,16 +118,22 @@ def _script(root: Any) -> Iterator[Import]:
 
 
 def _required(node: Any) -> Iterator[Import]:
-    """``const x = require("./x")``."""
+    """``const x = require("./x")``, also inside of a helper's call; ``__exportStar(require("./x"))``."""
+    is_export = node.type == "expression_statement"
+    if is_export and not node.text.startswith(b"__exportStar("):
+        return
     for call in _descendants(node, {"call_expression"}):
-        function, arguments = call.child_by_field_name("function"), call.child_by_field_name("arguments")
-        if function is not None and arguments is not None and _string(function) == "require":
-            name = next(iter(node.named_children)).child_by_field_name("name")
+        calls = [call, *_descendants(call, {"call_expression"})]
+        required = next((each for each in calls if each.text.startswith(b"require(")), None)
+        arguments = None if required is None else required.child_by_field_name("arguments")
+        if arguments is not None and arguments.named_children:
+            name = None if is_export else node.named_children[0].child_by_field_name("name")
             is_alias = name is not None and name.type == "identifier"
             taken = [] if name is None or is_alias else list(_descendants(name, _TAKEN))
             names = tuple(_string(each.child_by_field_name("key") or each) for each in taken)
-            alias = _string(name) if is_alias else ""
-            yield from (Import(_unquoted(each), names, not names, alias) for each in arguments.named_children[:1])
+            yield Import(
+                _unquoted(arguments.named_children[0]), names, not names, _string(name) if is_alias else ""
+            )
         return
 
 
@@ -274,7 +287,7 @@ def _is_go_source(path: str) -> bool:
     return path.endswith(".go") and not path.endswith("_test.go")
 
 
-def _rust_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
+def _rust_files(found: Import, importer: str, paths: Paths) -> Iterator[str]:
     directory, name = posixpath.split(importer)
     stem = name.removesuffix(".rs")
     own = directory if stem in {"mod", "lib", "main"} else posixpath.join(directory, stem)
@@ -294,6 +307,22 @@ def _rust_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
         for base in bases:
             stem = posixpath.join(base, *tail)
             yield from (f"{stem}.rs", posixpath.join(stem, "mod.rs"))
+    if head == "crate" and len(rest) < 2:
+        yield from (posixpath.join(base, name) for base in bases for name in _CRATE_ROOTS)
+    if head not in _NO_CRATES:  # a crate of the workspace, or this one as its tests and examples call it
+        called = {head, head.replace("_", "-")}
+        crates = sorted(each for name in called for each in paths.directories_named(name))
+        for crate in [*(posixpath.join(each, "src") for each in crates), *_sources_above(importer)]:
+            for tail in ([*rest[1:], *found.names[:1]], rest[1:]):
+                stem = posixpath.join(crate, *tail)
+                yield from (f"{stem}.rs", posixpath.join(stem, "mod.rs")) if tail else ()
+            yield posixpath.join(crate, "lib.rs")
+
+
+def _sources_above(importer: str) -> list[str]:
+    """Where the sources of the crate are whose tests, examples or benchmarks hold ``importer``."""
+    is_outside = "src" not in importer.split("/")
+    return [posixpath.join(each, "src") for each in _ancestors(importer)] if is_outside else []
 
 
 def _java_files(found: Import, _importer: str, paths: Paths) -> Iterator[str]:

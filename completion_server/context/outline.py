@@ -14,7 +14,7 @@ from completion_server.syntax import parser_for
 
 _MAX_WHOLE_LINES = 10
 _MAX_LINE_CHARS = 120
-_MAX_MEMBERS = 40
+_MAX_MEMBERS = 150
 _MAX_SHORT_MEMBERS = 200
 _MAX_SHORT_CHARS = 60
 _MAX_DEFINITIONS = 400
@@ -47,7 +47,8 @@ _WRAPPERS = frozenset({
 })  # fmt: skip
 _SHORT = {
     "enumerator": ",", "const_spec": ";", "enum_constant": ",", "enum_assignment": ",", "enum_variant": ",",
-    "property_identifier": ",", "pair": ",", "shorthand_property_identifier": ",",
+    "property_identifier": ",", "pair": ",", "shorthand_property_identifier": ",", "field_declaration": ";",
+    "property_signature": ";", "public_field_definition": ";",
 }  # fmt: skip
 """Members that may share a line, and what stands between them there."""
 _NAME_TYPES = frozenset({"identifier", "type_identifier", "field_identifier", "property_identifier"})
@@ -223,10 +224,11 @@ def _members_of(node: Any, names: list[str], data: bytes) -> Iterator[Member]:
     if value is not None:  # of an object's member the name, and what a function takes
         body = value.child_by_field_name("body") if value.type in _SCRIPT_FUNCTIONS else None
         end = value.start_byte + 1 if value.type == "object" else end if body is None else body.start_byte
-    text = _squeezed(data, node.start_byte, end)
+    text = _squeezed(data, node.start_byte, end).rstrip(";,")
     separator = _SHORT.get(node.type, "")
     if separator and len(text) <= _MAX_SHORT_CHARS:
-        yield from (Member(name, name if names[1:] else text, separator) for name in names)
+        is_group = node.type in _GROUP_SPECS and len(names) > 1
+        yield from (Member(name, name if is_group else text, separator) for name in names[: None if is_group else 1])
     else:
         yield from (Member(name, _INDENT + _clipped(text) + "\n") for name in names[:1])
 
@@ -241,7 +243,9 @@ def _attributes(node: Any, data: bytes) -> Iterator[Member]:
         name = place.removeprefix("self.")
         if name != place and name.isidentifier() and name not in seen:
             seen.add(name)
-            yield Member(name, _INDENT + _clipped(_squeezed(data, each.start_byte, each.end_byte)) + "\n")
+            text = _clipped(_squeezed(data, each.start_byte, each.end_byte))
+            is_handed_on = text == f"self.{name} = {name}"
+            yield Member(name, f"self.{name}", ",") if is_handed_on else Member(name, f"{_INDENT}{text}\n")
 
 
 def _top_level_members(body: Any) -> Iterator[Any]:
@@ -256,7 +260,10 @@ def _function_text(node: Any, data: bytes, indent: str, body: Any = None) -> str
     """The head on one line, and a Python docstring's first line below."""
     body = node.child_by_field_name("body") if body is None else body
     if body is None:
-        return indent + _clipped(_squeezed(data, node.start_byte, node.end_byte)) + "\n"
+        text = _squeezed(data, node.start_byte, node.end_byte)
+        if node.type == "macro_definition":
+            text = text.partition(" {")[0]
+        return indent + _clipped(text) + "\n"
     head = indent + _clipped(_squeezed(data, node.start_byte, body.start_byte)) + "\n"
     return head + _docstring(body, data, indent + _INDENT)
 

@@ -14,6 +14,7 @@ from completion_server.syntax import grammar_of
 _MAX_FILES = 60
 _MAX_AT_LARGE = 3
 _MAX_INCLUDES = 40
+_MAX_OF_MODULE = 600
 _PACKAGE_IS_DIRECTORY = frozenset({"go", "java", "kotlin", "csharp", "swift"})
 """Languages in which files of one directory see each other's definitions without an import."""
 
@@ -46,8 +47,22 @@ class Reach:
         starred = [source for each, source in self.imported if each.is_all and not each.alias]
         return list({source.path: source for source in [*starred, *self.package]}.values())[:_MAX_FILES]
 
-    def modules(self, steps: Sequence[str]) -> list[SourceText]:
-        """Files that ``steps`` (``a``, ``b`` of ``a.b.``) are the module of."""
+    def behind_module(self, steps: Sequence[str]) -> list[Found]:
+        """Definitions that ``steps`` (``a``, ``b`` of ``a.b.``) stand before as a module, also what it hands on."""
+        found: list[Found] = []
+        for module in self._modules(steps):
+            found += [(module, each) for each in module.definitions if not each.owner]
+            for inner in module.imports[:_MAX_INCLUDES]:
+                for source in _sources(inner, module.path, module.language_id, self._index):
+                    if source.path == self._path:
+                        continue
+                    handed = source.definitions if inner.is_all else _named_in(source, inner.names)
+                    found += [(source, each) for each in handed if not each.owner]
+            if len(found) > _MAX_OF_MODULE:
+                break
+        return found[:_MAX_OF_MODULE]
+
+    def _modules(self, steps: Sequence[str]) -> list[SourceText]:
         text = ".".join(steps)
         found = {source.path: source for each, source in self.imported if each.alias == text}
         for each, source in self.imported:  # ``from package import module``, ``use crate::module``
@@ -55,8 +70,16 @@ class Reach:
                 found[source.path] = source
         if not found and grammar_of(self._language_id) == "rust":
             written = Import("::".join(steps), (), True)
-            found = {source.path: source for source in _sources(written, self._path, self._language_id, self._index)}
+            found = {each.path: each for each in _sources(written, self._path, self._language_id, self._index)}
         return list(found.values())
+
+    def siblings(self) -> list[SourceText]:
+        """Files beside this one, in the same language; those with the likest names first."""
+        paths = self._index.files_in(posixpath.dirname(self._path))
+        sources = [source for each in paths if each != self._path and (source := self._index.get(each)) is not None]
+        same = [each for each in sources if is_same_family(each.language_id, self._language_id) and each.text]
+        name = posixpath.basename(self._path)
+        return sorted(same, key=lambda each: (-_num_common(name, posixpath.basename(each.path)), each.path))
 
     def named(self, name: str) -> list[Found]:
         """Definitions that ``name`` may mean: of imported files, else of the package, else of any file."""
@@ -96,6 +119,7 @@ class Reach:
         sources = [source]
         if grammar_of(source.language_id) == "go":
             sources += package_sources(source.path, source.language_id, self._index)
+        sources = [each for each in sources if each.path != self._path]
         return [(each, found) for each in sources for found in each.definitions if found.owner == name]
 
     def _at_large(self, name: str) -> list[SourceText]:
@@ -134,6 +158,10 @@ def _all_of(source: SourceText, name: str) -> Iterator[Definition]:
     return (each for each in source.definitions if name in each.names)
 
 
+def _named_in(source: SourceText, names: Sequence[str]) -> list[Definition]:
+    return list({id(each): each for name in names if (each := source.by_name.get(name)) is not None}.values())
+
+
 def _distinct(found: Sequence[Found]) -> list[Found]:
     return list({(source.path, each.first_line): (source, each) for source, each in found}.values())
 
@@ -162,7 +190,9 @@ def imported_sources(
                 wanted = Import(inner.module, missing, is_open, each.alias)
                 behind = _sources(inner, source.path, language_id, index)
                 found |= {
-                    (wanted, one.path): one for one in behind if is_open or one.by_name.keys() & set(missing)
+                    (wanted, one.path): one
+                    for one in behind
+                    if one.path != path and (is_open or one.by_name.keys() & set(missing))
                 }
         if len(found) >= _MAX_FILES:
             break

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from completion_server.context.collect import ContextCollector
@@ -20,7 +20,7 @@ from completion_server.evaluation.fim_infill import Completer, ask, first_text
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hole
 from completion_server.evaluation.held_out import SourceFile
-from completion_server.evaluation.names_elsewhere import NamesElsewhere, declared_names
+from completion_server.evaluation.names_elsewhere import NamesElsewhere, common_names, declared_names
 from completion_server.request import WorkspaceView
 
 KIND = "cross-file"
@@ -53,9 +53,10 @@ def make_cross_file_tasks(
     for file in files:
         by_repository.setdefault(file.repository, []).append(file)
     by_language: dict[str, list[CrossFileTask]] = {}
+    common = common_names((file.repository, file.text) for file in files)
     for number, repository in enumerate(sorted(by_repository)):
         root = directory / f"repository_{number}"
-        for task in _tasks_of(by_repository[repository], root, rng):
+        for task in _tasks_of(by_repository[repository], root, common, rng):
             by_language.setdefault(task.language, []).append(task)
     for group in by_language.values():
         rng.shuffle(group)
@@ -97,17 +98,21 @@ def index_workspace(collector: ContextCollector, task: CrossFileTask) -> Workspa
     return view
 
 
-def _tasks_of(files: Sequence[SourceFile], root: Path, rng: random.Random) -> Iterator[CrossFileTask]:
+def _tasks_of(
+    files: Sequence[SourceFile], root: Path, common: Collection[str], rng: random.Random
+) -> Iterator[CrossFileTask]:
     if len(files) < 2:
         return
     written = [file for file in files if _write(file, root)]
     index = WorkspaceIndex(root)
     while index.work():
         pass
-    names = NamesElsewhere(index, [file.path for file in written])
+    names = NamesElsewhere(index, [file.path for file in written], common)
     for file in written:
         found = _find_hole(file, root, index, names, rng)
         if found is not None:
+            # What was there must not be found again on the disk.
+            _write(replace(file, text=found.hole.document.text), root)
             yield found
 
 
