@@ -40,6 +40,11 @@ class Definition:
     """The type that it is a method of, where that stands elsewhere (Go, C++, prototypes of JavaScript)."""
 
     @property
+    def is_named(self) -> bool:
+        """Whether it is reached by its name alone, and is no method or ``impl`` block."""
+        return not self.owner and not self.head.startswith("impl")
+
+    @property
     def signature(self) -> str:
         """The first line of the head alone, for one of many."""
         return self.head.partition("\n")[0].removesuffix(" {") + "\n"
@@ -48,7 +53,7 @@ class Definition:
         """The head and as many members as fit, the most wanted first; "" when nothing fits.
 
         ``wanted`` are names, or names with their weights; less than none is not wanted at all. Members stay in the
-        order of the file; the docstrings are those of wanted ones. Where not all fit, some are bare names.
+        order of the file; the docstrings are those of wanted ones. Where not all fit, bare names of some follow.
         """
         head = self.head
         if len(head) + sum(len(each.first_line) for each in self.members) + len(self.tail) > max_chars:
@@ -59,35 +64,35 @@ class Definition:
         weights = wanted if isinstance(wanted, Mapping) else dict.fromkeys(wanted, 1.0)
         chosen = self._chosen(weights, max_chars - frame)
         while True:
-            body = _joined([chosen[index] for index in sorted(chosen)])
+            body = _joined([chosen[each] for each in sorted(chosen)])
             if frame + len(body) <= max_chars or not chosen:
                 return head + body + self.tail if body or head else ""
             chosen.popitem()  # lines shared by several cost a little more than was counted
 
-    def _chosen(self, weights: Mapping[str, float], room: int) -> dict[int, tuple[str, str]]:
-        """Number of a member -> its text and separator, the most wanted first."""
+    def _chosen(self, weights: Mapping[str, float], room: int) -> dict[tuple[bool, int], tuple[str, str]]:
+        """The most wanted first: (whether it is a bare name, number of the member) -> its text and separator."""
         by_use = sorted(range(len(self.members)), key=lambda each: -weights.get(self.members[each].name, 0.0))
         by_use = [each for each in by_use if weights.get(self.members[each].name, 0.0) >= 0.0]
         is_tight = sum(len(self.members[each].first_line) for each in by_use) > room
         for_lines = int(room * _SHARE_OF_LINES) if is_tight else room
-        chosen: dict[int, tuple[str, str]] = {}
+        chosen: dict[tuple[bool, int], tuple[str, str]] = {}
         used = 0
         for index in by_use:
             member = self.members[index]
             weight = weights.get(member.name, 0.0)
             limit = room if weight >= 1.0 or member.separator else for_lines
-            name = (member.name, ",") if is_tight and not member.separator else None
             texts = [(member.text, member.separator)] if weight >= 1.0 else []
             for text, separator in [*texts, (member.first_line, member.separator)]:
                 size = len(text) + 2 * bool(separator)
                 if used + size <= limit:
-                    chosen[index] = text, separator
+                    chosen[False, index] = text, separator
                     used += size
                     break
             else:
-                if name is not None and used + len(member.name) + 2 <= room:
-                    chosen[index] = name
-                    used += len(member.name) + 2
+                size = len(member.name) + 2
+                if is_tight and not member.separator and used + size <= room:
+                    chosen[True, index] = member.name, ","
+                    used += size
         return chosen
 
 

@@ -7,8 +7,6 @@ anyway counts less. The best are shown as signatures, what is left of a class or
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,21 +15,23 @@ from completion_server.context.files import SourceText
 from completion_server.context.nearby import parts_of
 from completion_server.context.place import Place, Qualifier
 from completion_server.context.reach import Reach, identifiers_in
+from completion_server.context.usages import find_usages, usage_snippet
 from completion_server.snippet import Snippet, SnippetKind
 
-_OWN_NAME, _MEMBER_NAME, _IMPORTED_NAME = 2.0, 0.5, 0.05
+_OWN_NAME, _MEMBER_NAME, _IMPORTED_NAME = 2.0, 0.5, 0.3
 _TARGET, _BASE_OF_TARGET = 8.0, 4.0
 _NEIGHBOUR, _NEIGHBOUR_REACH = 0.6, 12
 _SEEN_SHARE = 0.4
 _MIN_GUESS = 0.15
 _MAX_DEFINITIONS = 40
 _MAX_CANDIDATES = 1500
-_MAX_SHARE_OF_ONE, _MAX_SHARE_OF_TARGET = 0.35, 0.6
+_MAX_SHARE_OF_ONE, _MAX_SHARE_OF_TARGET = 0.25, 0.7
 _MAX_SHARE_OF_GUESSES = 0.5
 _MAX_SHARE_OF_NAMES = 0.3
 _MAX_TARGETS = 3
+_NEAR_QUALIFIER = 0.2
 _CONSTRUCTORS = frozenset({"__init__", "constructor", "new"})
-_MAX_SIBLINGS, _MAX_SIBLING_CHARS, _MANY_USES = 12, 16_000, 3
+_SHARE_OF_USAGE, _SHARE_OF_USAGES = 0.2, 0.4
 
 
 @dataclass
@@ -100,7 +100,8 @@ def definition_snippets(
 
     ``hints`` are the types that the steps of each qualifier of ``place`` may have.
     """
-    scores = _Scores(place, _uses(reach, place))
+    usages = find_usages(place, reach.siblings())
+    scores = _Scores(place, usages.shares)
     _add_imported(scores, reach)
     _add_used(scores, reach.package)
     for qualifier in place.qualifiers:
@@ -108,19 +109,11 @@ def definition_snippets(
     _add_guesses(scores, reach.open_sources)
     found = [each for each in scores.found.values() if each.score > 0.0]
     ranked = sorted(found, key=lambda each: (-each.score, each.source.path, each.definition.first_line))
-    return _render(ranked[:_MAX_DEFINITIONS], scores, max_chars)
-
-
-def _uses(reach: Reach, place: Place) -> dict[str, float]:
-    """What files beside this one write behind the expression before the cursor."""
-    if not place.is_member:
-        return {}
-    name = place.qualifiers[0].steps[-1].removesuffix("()")
-    pattern = re.compile(rf"(?<!\w){name}(?:\(\))?(?:\.|->|::)(\w+)")
-    counts: Counter[str] = Counter()
-    for source in reach.siblings()[:_MAX_SIBLINGS]:
-        counts.update(set(pattern.findall(source.text[:_MAX_SIBLING_CHARS])))
-    return {name: min(count, _MANY_USES) / _MANY_USES for name, count in counts.items()}
+    is_known = any(each.is_target or each.is_listed and not each.is_guess for each in ranked)
+    usage = usage_snippet(usages, scores.likeness, int(max_chars * (_SHARE_OF_USAGE if is_known else _SHARE_OF_USAGES)))
+    room = max_chars - (len(usage.text) + len(usage.path) if usage is not None else 0)
+    snippets, explained = _render(ranked[:_MAX_DEFINITIONS], scores, room)
+    return snippets + ([usage] if usage is not None else []), explained
 
 
 def _add_imported(scores: _Scores, reach: Reach) -> None:
@@ -151,8 +144,8 @@ def _add_name(scores: _Scores, source: SourceText, name: str, base: float) -> No
 
 def _add_qualified(scores: _Scores, reach: Reach, qualifier: Qualifier, types: Sequence[str]) -> None:
     """What may stand behind ``qualifier``: the names of a module, the members of a type."""
-    weight = qualifier.weight
-    for source, definition in reach.behind_module(qualifier.steps):
+    weight = qualifier.weight if scores.place.is_member else qualifier.weight * _NEAR_QUALIFIER
+    for source, definition in reach.behind_module(qualifier.steps, is_path=qualifier.link == "::"):
         score = 0.5 * _TARGET * weight * (0.2 + max(map(scores.likeness, definition.names)))
         each = scores.add(source, definition, score, [qualifier.text])
         each.is_guess = False
@@ -191,7 +184,7 @@ def _add_guesses(scores: _Scores, sources: Sequence[SourceText]) -> None:
             num_looked_at += 1
             if num_looked_at > _MAX_CANDIDATES:
                 return
-            if definition.owner:
+            if not definition.is_named:
                 continue
             near = min((abs(number - each) for each in used), default=_NEIGHBOUR_REACH)
             score = max(map(scores.likeness, definition.names))
@@ -220,7 +213,7 @@ def _render(ranked: Sequence[_Found], scores: _Scores, max_chars: int) -> tuple[
         share = _MAX_SHARE_OF_TARGET if each.is_target else _MAX_SHARE_OF_ONE
         text = _text_of(each, scores, min(room - path_chars, max(int(max_chars * share), 200)))
         if not text:
-            if each.is_listed and not each.definition.head.startswith("impl"):
+            if each.is_listed and each.definition.is_named or each.is_target:
                 left.setdefault(path, []).append(each.definition.name)
             continue
         num_used += len(text) + path_chars

@@ -26,7 +26,7 @@ _CHAIN_AT_END = re.compile(rf"((?:{_STEP}\s*{_LINK})+)(\w*)$")
 _CHAIN = re.compile(rf"(?<![\w.>:])((?:{_STEP}{_LINK})+)(?=\w)")
 _STEP_OR_LINK = re.compile(rf"({_STEP})\s*{_LINK}")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
-_SELF = frozenset({"self", "this", "cls", "super", "Self"})
+SELF_NAMES = frozenset({"self", "this", "cls", "super", "Self"})
 _CLASS_HEAD = re.compile(r"^\s*(?:(?:export|default|abstract|public|final|data|pub)\s+)*(?:class|interface)\s+\w+(.*)")
 _IMPL_HEAD = re.compile(r"^\s*(?:impl(?:<[^>]*>)?\s+(?:[\w:<>, ]+\s+for\s+)?(\w+)|func\s*\(\s*\w+\s+\*?(\w+))")
 _NO_TYPES = frozenset({
@@ -44,6 +44,8 @@ class Qualifier:
 
     steps: tuple[str, ...]
     weight: float
+    link: str = "."
+    """What follows the last step: ``.``, ``->`` or ``::``."""
 
     @property
     def text(self) -> str:
@@ -88,17 +90,19 @@ def _qualifiers(document: Document, position: Position) -> tuple[str, list[Quali
         if not head.lstrip().startswith((".", "?.", "->")):
             break
         head = document.lines[number].rstrip()[-_MAX_HEAD_CHARS:] + head.lstrip()
-    found: dict[tuple[str, ...], float] = {}
+    found: dict[tuple[str, ...], tuple[float, str]] = {}
     at_cursor = _CHAIN_AT_END.search(head)
     typed = re.search(r"\w*$", head)
     if at_cursor is not None:
-        found[_steps(at_cursor[1])] = 1.0
+        found[_steps(at_cursor[1])] = 1.0, at_cursor[1].rstrip()[-2:]
     first, end = max(position.line - _LINES_BEFORE, 0), position.line + _LINES_AFTER + 1
     for number in sorted(range(first, min(end, len(document.lines))), key=lambda each: abs(each - position.line)):
         weight = 0.5 / (1 + abs(number - position.line))
         for match in _CHAIN.finditer(document.lines[number][: 2 * _MAX_HEAD_CHARS]):
-            found.setdefault(_steps(match[1]), weight)
-    ranked = [Qualifier(steps, weight) for steps, weight in found.items() if steps]
+            found.setdefault(_steps(match[1]), (weight, match[1][-2:]))
+    ranked = [
+        Qualifier(steps, weight, end if end in {"::", "->"} else ".") for steps, (weight, end) in found.items() if steps
+    ]
     return "" if typed is None else typed[0], ranked[:_MAX_QUALIFIERS]
 
 
@@ -117,7 +121,7 @@ def types_of(steps: Sequence[str], document: Document, position: Position) -> li
     name = steps[-1]
     if name.endswith("()"):
         return [name.removesuffix("()")]
-    if name in _SELF:
+    if name in SELF_NAMES:
         return list(_own_types(document, position))
     found: dict[str, None] = {}
     patterns = _patterns_of(name)

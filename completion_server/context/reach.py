@@ -47,29 +47,33 @@ class Reach:
         starred = [source for each, source in self.imported if each.is_all and not each.alias]
         return list({source.path: source for source in [*starred, *self.package]}.values())[:_MAX_FILES]
 
-    def behind_module(self, steps: Sequence[str]) -> list[Found]:
-        """Definitions that ``steps`` (``a``, ``b`` of ``a.b.``) stand before as a module, also what it hands on."""
+    def behind_module(self, steps: Sequence[str], *, is_path: bool) -> list[Found]:
+        """Definitions that ``steps`` (``a``, ``b`` of ``a.b.``) stand before as a module, also what it hands on.
+
+        ``is_path``: whether they are written as a path (``a::b::``).
+        """
         found: list[Found] = []
-        for module in self._modules(steps):
-            found += [(module, each) for each in module.definitions if not each.owner]
+        for module in self._modules(steps, is_path):
+            found += [(module, each) for each in module.definitions if each.is_named]
             for inner in module.imports[:_MAX_INCLUDES]:
                 for source in _sources(inner, module.path, module.language_id, self._index):
                     if source.path == self._path:
                         continue
                     handed = source.definitions if inner.is_all else _named_in(source, inner.names)
-                    found += [(source, each) for each in handed if not each.owner]
+                    found += [(source, each) for each in handed if each.is_named]
             if len(found) > _MAX_OF_MODULE:
                 break
         return found[:_MAX_OF_MODULE]
 
-    def _modules(self, steps: Sequence[str]) -> list[SourceText]:
+    def _modules(self, steps: Sequence[str], is_path: bool) -> list[SourceText]:
         text = ".".join(steps)
         found = {source.path: source for each, source in self.imported if each.alias == text}
         for each, source in self.imported:  # ``from package import module``, ``use crate::module``
             if steps[-1] in each.names and steps[-1] not in source.by_name and _is_module(source.path, steps[-1]):
                 found[source.path] = source
-        if not found and grammar_of(self._language_id) == "rust":
-            written = Import("::".join(steps), (), True)
+        if not found and is_path and grammar_of(self._language_id) == "rust":
+            used = next((each for each in self._imports if steps[0] in each.names), None)
+            written = Import("::".join([used.module, *steps] if used is not None else steps), (), True)
             found = {each.path: each for each in _sources(written, self._path, self._language_id, self._index)}
         return list(found.values())
 
