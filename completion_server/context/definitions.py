@@ -15,7 +15,7 @@ from completion_server.context.files import SourceText
 from completion_server.context.nearby import parts_of
 from completion_server.context.place import Place, Qualifier
 from completion_server.context.reach import Reach, identifiers_in
-from completion_server.context.usages import find_usages, usage_snippet
+from completion_server.context.usages import find_usages, usage_snippets
 from completion_server.snippet import Snippet, SnippetKind
 
 _OWN_NAME, _MEMBER_NAME, _IMPORTED_NAME = 2.0, 0.5, 0.3
@@ -31,7 +31,7 @@ _MAX_SHARE_OF_NAMES = 0.3
 _MAX_TARGETS = 3
 _NEAR_QUALIFIER = 0.2
 _CONSTRUCTORS = frozenset({"__init__", "constructor", "new"})
-_SHARE_OF_USAGE, _SHARE_OF_USAGES = 0.2, 0.4
+_SHARE_OF_USAGE, _SHARE_OF_USAGES = 0.3, 0.4
 
 
 @dataclass
@@ -100,7 +100,7 @@ def definition_snippets(
 
     ``hints`` are the types that the steps of each qualifier of ``place`` may have.
     """
-    usages = find_usages(place, reach.siblings())
+    usages = find_usages(place, [*reach.siblings(), *(source for _, source in reach.imported)])
     scores = _Scores(place, usages.shares)
     _add_imported(scores, reach)
     _add_used(scores, reach.package)
@@ -110,10 +110,13 @@ def definition_snippets(
     found = [each for each in scores.found.values() if each.score > 0.0]
     ranked = sorted(found, key=lambda each: (-each.score, each.source.path, each.definition.first_line))
     is_known = any(each.is_target or each.is_listed and not each.is_guess for each in ranked)
-    usage = usage_snippet(usages, scores.likeness, int(max_chars * (_SHARE_OF_USAGE if is_known else _SHARE_OF_USAGES)))
-    room = max_chars - (len(usage.text) + len(usage.path) if usage is not None else 0)
+    share = _SHARE_OF_USAGE if is_known else _SHARE_OF_USAGES
+    lines = usage_snippets(usages, scores.likeness, int(max_chars * share))
+    room = max_chars - sum(len(each.text) + len(each.path) for each in lines)
     snippets, explained = _render(ranked[:_MAX_DEFINITIONS], scores, room)
-    return snippets + ([usage] if usage is not None else []), explained
+    if lines and place.is_member:
+        explained |= {place.qualifiers[0].text}
+    return snippets + lines, explained
 
 
 def _add_imported(scores: _Scores, reach: Reach) -> None:
@@ -145,31 +148,32 @@ def _add_name(scores: _Scores, source: SourceText, name: str, base: float) -> No
 def _add_qualified(scores: _Scores, reach: Reach, qualifier: Qualifier, types: Sequence[str]) -> None:
     """What may stand behind ``qualifier``: the names of a module, the members of a type."""
     weight = qualifier.weight if scores.place.is_member else qualifier.weight * _NEAR_QUALIFIER
+    used = [qualifier.text] if qualifier.weight == 1.0 else []  # or every line would ask for other snippets
     for source, definition in reach.behind_module(qualifier.steps, is_path=qualifier.link == "::"):
         score = 0.5 * _TARGET * weight * (0.2 + max(map(scores.likeness, definition.names)))
-        each = scores.add(source, definition, score, [qualifier.text])
+        each = scores.add(source, definition, score, used)
         each.is_guess = False
         each.is_listed = True
         each.has_members |= len(definition.names) > 1
     for source, definition in reach.types_behind(qualifier.steps, types)[:_MAX_TARGETS]:
-        _add_target(scores, reach, source, definition, _TARGET * weight, qualifier.text)
+        _add_target(scores, reach, source, definition, _TARGET * weight, used)
 
 
 def _add_target(
-    scores: _Scores, reach: Reach, source: SourceText, definition: Definition, score: float, used: str
+    scores: _Scores, reach: Reach, source: SourceText, definition: Definition, score: float, used: Sequence[str]
 ) -> None:
     """A type whose member is (or may be) written here: it, its methods elsewhere, what it inherits."""
     is_for_trait = " for " in definition.head.partition("{")[0]
-    each = scores.add(source, definition, score * (0.5 if is_for_trait else 1.0), [used])
+    each = scores.add(source, definition, score * (0.5 if is_for_trait else 1.0), used)
     each.has_members, each.is_guess, each.is_target = True, False, True
     for other, method in reach.methods_of(definition.name, source):
         share = 0.4 + 0.6 * scores.likeness(method.name) if method.name not in scores.place.seen else 0.2
-        added = scores.add(other, method, score * share, [used])
+        added = scores.add(other, method, score * share, used)
         added.is_guess, added.is_listed = False, True
     for name in identifiers_in(definition.head.partition("\n")[0])[2:6]:
         for other, base in reach.named(name)[:1]:
             if base.members and base is not definition:
-                inherited = scores.add(other, base, score * _BASE_OF_TARGET / _TARGET, [used])
+                inherited = scores.add(other, base, score * _BASE_OF_TARGET / _TARGET, used)
                 inherited.has_members, inherited.is_guess, inherited.is_target = True, False, True
 
 

@@ -77,10 +77,15 @@ def resolve_import(found: Import, importer: str, language_id: str, paths: Paths)
     resolve = _RESOLVERS.get(grammar_of(language_id) or "")
     if resolve is None:
         return []
-    candidates = (posixpath.normpath(path) for path in resolve(found, importer, paths))
+    candidates = (_normal(path) for path in resolve(found, importer, paths))
     existing = dict.fromkeys(path for path in candidates if path != importer and paths.has_file(path))
     is_package = found.is_all and importer.endswith(".go")
     return list(existing)[: _MAX_FILES_PER_PACKAGE if is_package else _MAX_FILES_PER_IMPORT]
+
+
+def _normal(path: str) -> str:
+    """``path`` without dots; most have none, and looking is cheaper."""
+    return posixpath.normpath(path) if "./" in path or "//" in path or path.endswith("/..") else path
 
 
 # Reading
@@ -242,10 +247,11 @@ def _python_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
     else:
         bases = (*_ancestors(importer), *_SOURCE_ROOTS)
     for base in bases:
-        stem = posixpath.join(base, tail) if tail else base
+        stem = f"{base}/{tail}" if base and tail else base or tail
+        inside = f"{stem}/" if stem else ""
         for name in found.names:  # ``from package import module``
-            yield from (posixpath.join(stem, f"{name}.py"), posixpath.join(stem, name, "__init__.py"))
-        yield from (f"{stem}.py", f"{stem}.pyi", posixpath.join(stem, "__init__.py"))
+            yield from (f"{inside}{name}.py", f"{inside}{name}/__init__.py")
+        yield from (f"{stem}.py", f"{stem}.pyi", f"{inside}__init__.py")
 
 
 def _script_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from completion_server.context.nearby import names_near, names_seen, parts_of
 from completion_server.document import Document, Position
@@ -25,7 +24,16 @@ _STEP = r"[^\W\d]\w*(?:<[\w, ]*>)?(?:\([^()]*\)|\[[^\[\]]*\])?"
 _CHAIN_AT_END = re.compile(rf"((?:{_STEP}\s*{_LINK})+)(\w*)$")
 _CHAIN = re.compile(rf"(?<![\w.>:])((?:{_STEP}{_LINK})+)(?=\w)")
 _STEP_OR_LINK = re.compile(rf"({_STEP})\s*{_LINK}")
+_LETTERS_AT_END = re.compile(r"\w+$")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_HERE = "\x01"  # stands for the name: patterns that are made for every name cost more than all the rest
+_AT_NAME = rf"(?<!\w){_HERE}(?!\w)"
+_TYPE_PATTERNS = (
+    re.compile(rf"{_AT_NAME}[?!]?\s*:\s*([\w.:&*\[\]<>?| ]+)"),  # name: Type
+    re.compile(rf"{_AT_NAME}(?:\s*:\s*[^=]+)?\s*:?=\s*(?:await |new |&|\*)*([\w.:]+)\s*[({{]"),  # name = Type(
+    re.compile(rf"([\w.:]+)(?:<[^<>]*>)?\s*[*&]*\s+[*&]*{_AT_NAME}\s*[;,=)\[:]"),  # Type name
+    re.compile(rf"{_AT_NAME},?\s+[*\[\]]*([\w.]+)\s*(?:[,){{`]|$)"),  # name Type, as Go has it
+)
 SELF_NAMES = frozenset({"self", "this", "cls", "super", "Self"})
 _CLASS_HEAD = re.compile(r"^\s*(?:(?:export|default|abstract|public|final|data|pub)\s+)*(?:class|interface)\s+\w+(.*)")
 _IMPL_HEAD = re.compile(r"^\s*(?:impl(?:<[^>]*>)?\s+(?:[\w:<>, ]+\s+for\s+)?(\w+)|func\s*\(\s*\w+\s+\*?(\w+))")
@@ -62,8 +70,9 @@ class Place:
     """The words that those names are made of, the same."""
     seen: frozenset[str] = field(repr=False)
     """Names in the lines that the prompt shows anyway."""
+    head: str = field(repr=False)
+    """The line before the cursor without ``typed``, the letters of a word that touches it."""
     typed: str
-    """The letters of a word before the cursor."""
     qualifiers: tuple[Qualifier, ...]
     """The nearest first; that at the cursor has the weight 1."""
 
@@ -80,11 +89,14 @@ def look_at(document: Document, position: Position) -> Place:
     for name, weight in weights.items():
         for part in parts_of(name):
             parts[part] = max(parts.get(part, 0.0), weight)
-    typed, qualifiers = _qualifiers(document, position)
-    return Place(weights, parts, names_seen(document, position), typed, tuple(qualifiers))
+    head = document.line_prefix(position)[-_MAX_HEAD_CHARS:]
+    typed = _LETTERS_AT_END.search(head)
+    before, letters = (head, "") if typed is None else (head[: typed.start()], typed[0])
+    seen = names_seen(document, position)
+    return Place(weights, parts, seen, before.lstrip(), letters, tuple(_qualifiers(document, position)))
 
 
-def _qualifiers(document: Document, position: Position) -> tuple[str, list[Qualifier]]:
+def _qualifiers(document: Document, position: Position) -> list[Qualifier]:
     head = document.line_prefix(position)[-_MAX_HEAD_CHARS:]
     for number in range(position.line - 1, max(position.line - 1 - _MAX_JOINED_LINES, -1), -1):
         if not head.lstrip().startswith((".", "?.", "->")):
@@ -92,7 +104,6 @@ def _qualifiers(document: Document, position: Position) -> tuple[str, list[Quali
         head = document.lines[number].rstrip()[-_MAX_HEAD_CHARS:] + head.lstrip()
     found: dict[tuple[str, ...], tuple[float, str]] = {}
     at_cursor = _CHAIN_AT_END.search(head)
-    typed = re.search(r"\w*$", head)
     if at_cursor is not None:
         found[_steps(at_cursor[1])] = 1.0, at_cursor[1].rstrip()[-2:]
     first, end = max(position.line - _LINES_BEFORE, 0), position.line + _LINES_AFTER + 1
@@ -103,7 +114,7 @@ def _qualifiers(document: Document, position: Position) -> tuple[str, list[Quali
     ranked = [
         Qualifier(steps, weight, end if end in {"::", "->"} else ".") for steps, (weight, end) in found.items() if steps
     ]
-    return "" if typed is None else typed[0], ranked[:_MAX_QUALIFIERS]
+    return ranked[:_MAX_QUALIFIERS]
 
 
 def _steps(chain: str) -> tuple[str, ...]:
@@ -124,30 +135,19 @@ def types_of(steps: Sequence[str], document: Document, position: Position) -> li
     if name in SELF_NAMES:
         return list(_own_types(document, position))
     found: dict[str, None] = {}
-    patterns = _patterns_of(name)
     lines = document.lines
     numbers = [number for number, line in enumerate(lines) if name in line]
     numbers.sort(key=lambda each: (each > position.line, abs(each - position.line)))
     for number in numbers[:_MAX_LINES_OF_NAME]:
-        for pattern in patterns:
-            for match in pattern.finditer(lines[number][:400]):
+        line = lines[number][: 2 * _MAX_HEAD_CHARS].replace(name, _HERE)
+        for pattern in _TYPE_PATTERNS:
+            for match in pattern.finditer(line):
                 for each in _IDENTIFIER.findall(match[1]):
                     if each not in _NO_TYPES and each != name:
                         found[each] = None
         if len(found) >= _MAX_TYPES:
             break
     return list(found)[:_MAX_TYPES]
-
-
-@lru_cache(maxsize=256)
-def _patterns_of(name: str) -> tuple[re.Pattern[str], ...]:
-    here = rf"(?<!\w){re.escape(name)}"
-    return (
-        re.compile(rf"{here}[?!]?\s*:\s*([\w.:&*\[\]<>?| ]+)"),  # name: Type
-        re.compile(rf"{here}(?:\s*:\s*[^=]+)?\s*:?=\s*(?:await |new |&|\*)*([\w.:]+)\s*[({{]"),  # name = Type(
-        re.compile(rf"([\w.:]+)(?:<[^<>]*>)?\s*[*&]*\s+[*&]*{here}\s*[;,=)\[:]"),  # Type name
-        re.compile(rf"{here},?\s+[*\[\]]*([\w.]+)\s*(?:[,){{`]|$)"),  # name Type, as Go has it
-    )
 
 
 def _own_types(document: Document, position: Position) -> Iterator[str]:

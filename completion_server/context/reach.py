@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 
 from completion_server.context.definition import Definition
@@ -15,6 +16,7 @@ _MAX_FILES = 60
 _MAX_AT_LARGE = 3
 _MAX_INCLUDES = 40
 _MAX_OF_MODULE = 600
+_MAX_SIBLINGS = 12
 _PACKAGE_IS_DIRECTORY = frozenset({"go", "java", "kotlin", "csharp", "swift"})
 """Languages in which files of one directory see each other's definitions without an import."""
 
@@ -78,12 +80,13 @@ class Reach:
         return list(found.values())
 
     def siblings(self) -> list[SourceText]:
-        """Files beside this one, in the same language; those with the likest names first."""
-        paths = self._index.files_in(posixpath.dirname(self._path))
-        sources = [source for each in paths if each != self._path and (source := self._index.get(each)) is not None]
+        """Some files beside this one, in the same language; those with the likest names first."""
+        paths = sorted(self._index.files_in(posixpath.dirname(self._path)))
+        here = bisect(paths, self._path)
+        near = paths[max(here - _MAX_SIBLINGS, 0) : here + _MAX_SIBLINGS]
+        sources = [source for each in near if each != self._path and (source := self._index.get(each)) is not None]
         same = [each for each in sources if is_same_family(each.language_id, self._language_id) and each.text]
-        name = posixpath.basename(self._path)
-        return sorted(same, key=lambda each: (-_num_common(name, posixpath.basename(each.path)), each.path))
+        return sorted(same, key=lambda each: (-_num_common(self._path, each.path), each.path))
 
     def named(self, name: str) -> list[Found]:
         """Definitions that ``name`` may mean: of imported files, else of the package, else of any file."""

@@ -1,7 +1,7 @@
-"""What the files beside a document write behind the expression at its cursor: ``chroma.MustNewStyle("a")``.
+"""What the files beside a document write behind what stands before its cursor: ``chroma.MustNewStyle("a")``.
 
 Where types cannot be followed this is all that is known of an expression's members; where they can it says which
-are used, and how.
+are used, and how. Elsewhere the same beginning of a line is looked for, as long a piece of it as is found.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from completion_server.snippet import Snippet, SnippetKind
 
 _MAX_FILES, _MAX_FILE_CHARS = 12, 16_000
 _MANY = 3
-_MAX_LINES = 6
+_MAX_LINES, _MAX_SHOWN_FILES = 6, 2
+_TOKEN, _WORD = re.compile(r"\w+|\s+|[^\w\s]"), re.compile(r"[^\W\d]\w{2,}")
+_MIN_TOKENS, _MAX_TOKENS = 2, 14
 _MIN_LINE_CHARS, _MAX_LINE_CHARS = 8, 120
 
 
@@ -39,15 +41,16 @@ class Usages:
 
 
 def find_usages(place: Place, sources: Sequence[SourceText]) -> Usages:
-    """Of the expression that ``place`` stands behind, in the first of ``sources``; nothing elsewhere."""
-    if not place.is_member:
+    """Of what stands before the cursor, in the first of ``sources``."""
+    texts = {source.path: source.text[:_MAX_FILE_CHARS] for source in sources[:_MAX_FILES]}
+    name = place.qualifiers[0].steps[-1].removesuffix("()") if place.is_member else ""
+    pattern = _behind(name) if name else _after(place.head, list(texts.values()))
+    if pattern is None:
         return Usages({})
-    name = place.qualifiers[0].steps[-1].removesuffix("()")
-    pattern = re.compile(rf"(?<!\w){re.escape(name)}(?:\(\))?(?:\?\.|\.|->|::)(\w+)")
     counts: dict[str, int] = {}
     lines: dict[str, Usage] = {}
     for source in sources[:_MAX_FILES]:
-        text = source.text[:_MAX_FILE_CHARS]
+        text = texts[source.path]
         found: dict[str, int] = {}
         for match in pattern.finditer(text):
             found.setdefault(match[1], match.start())
@@ -62,25 +65,42 @@ def find_usages(place: Place, sources: Sequence[SourceText]) -> Usages:
     return Usages(shares, tuple(lines.values()))
 
 
-def usage_snippet(usages: Usages, likeness: Callable[[str], float], max_chars: int) -> Snippet | None:
-    """Lines of one file, those whose members are most wanted; None where there are none."""
+def _behind(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(name)}(?:\(\))?(?:\?\.|\.|->|::)(\w+)")
+
+
+def _after(head: str, texts: Sequence[str]) -> re.Pattern[str] | None:
+    """What comes after the longest end of ``head`` that stands in ``texts``; None where only a short one does."""
+    tokens = _TOKEN.findall(head)
+    for start in range(max(len(tokens) - _MAX_TOKENS, 0), len(tokens)):
+        tail = "".join(tokens[start:])
+        words = _WORD.findall(tail)
+        if len(tokens[start:]) < _MIN_TOKENS or not words:
+            return None
+        if tokens[start].strip() and any(tail in text for text in texts):
+            return re.compile(rf"{re.escape(tail)}(\w+)")
+    return None
+
+
+def usage_snippets(usages: Usages, likeness: Callable[[str], float], max_chars: int) -> list[Snippet]:
+    """Lines of one or two files, those whose members are most wanted."""
     ranked = sorted(usages.lines, key=lambda each: (-likeness(each.name), each.source.path, each.number))
-    if not ranked:
-        return None
-    by_path: dict[str, list[Usage]] = {}
-    for each in ranked[:_MAX_LINES]:
-        by_path.setdefault(each.source.path, []).append(each)
-    first = ranked[0]
-    room = max_chars - len(first.source.path) - 4
-    chosen: dict[int, str] = {}
-    for each in [*by_path[first.source.path], *ranked]:
-        is_new = each.text not in chosen.values()
-        if is_new and len(each.text) < room and len(chosen) < _MAX_LINES and each.source is first.source:
-            chosen[each.number] = each.text
-            room -= len(each.text) + 1
-    if not chosen:
-        return None
-    numbers = sorted(chosen)
-    text = "".join(chosen[number] + "\n" for number in numbers)
-    source = first.source
-    return Snippet(source.path, source.language_id, numbers[0], numbers[-1] + 1, SnippetKind.SIMILAR, text)
+    chosen: dict[str, dict[int, Usage]] = {}
+    texts: set[str] = set()
+    room = max_chars
+    for each in ranked:
+        path = each.source.path
+        size = len(each.text) + 1 + (0 if path in chosen else len(path) + 4)
+        is_file_allowed = path in chosen or len(chosen) < _MAX_SHOWN_FILES
+        if len(texts) < _MAX_LINES and is_file_allowed and each.text not in texts and size <= room:
+            chosen.setdefault(path, {})[each.number] = each
+            texts.add(each.text)
+            room -= size
+    return [_snippet([lines[number] for number in sorted(lines)]) for lines in chosen.values()]
+
+
+def _snippet(lines: Sequence[Usage]) -> Snippet:
+    source = lines[0].source
+    text = "".join(each.text + "\n" for each in lines)
+    numbers = lines[0].number, lines[-1].number + 1
+    return Snippet(source.path, source.language_id, *numbers, SnippetKind.SIMILAR, text)
