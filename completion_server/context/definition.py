@@ -1,4 +1,4 @@
-"""One thing that a source file offers to others, and how it is shown: a head, and as many members as there is room for."""
+"""One thing that a source file offers to others, and how it is shown: a head, and members as there is room."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHARE_OF_LINES = 0.65
 
 @dataclass(frozen=True)
 class Member:
-    """A method, field or constant: its name and its lines, indented. With a ``separator``, several share a line."""
+    """A method, field or constant: its name and its lines, indented; with a ``separator`` several share one."""
 
     name: str
     text: str = field(repr=False)

@@ -109,7 +109,7 @@ def definition_snippets(
     _add_guesses(scores, reach.open_sources)
     found = [each for each in scores.found.values() if each.score > 0.0]
     ranked = sorted(found, key=lambda each: (-each.score, each.source.path, each.definition.first_line))
-    is_known = any(each.is_target or each.is_listed and not each.is_guess for each in ranked)
+    is_known = any(each.is_target or (each.is_listed and not each.is_guess) for each in ranked)
     share = _SHARE_OF_USAGE if is_known else _SHARE_OF_USAGES
     lines = usage_snippets(usages, scores.likeness, int(max_chars * share))
     room = max_chars - sum(len(each.text) + len(each.path) for each in lines)
@@ -217,7 +217,7 @@ def _render(ranked: Sequence[_Found], scores: _Scores, max_chars: int) -> tuple[
         share = _MAX_SHARE_OF_TARGET if each.is_target else _MAX_SHARE_OF_ONE
         text = _text_of(each, scores, min(room - path_chars, max(int(max_chars * share), 200)))
         if not text:
-            if each.is_listed and each.definition.is_named or each.is_target:
+            if (each.is_listed and each.definition.is_named) or each.is_target:
                 left.setdefault(path, []).append(each.definition.name)
             continue
         num_used += len(text) + path_chars
@@ -238,7 +238,7 @@ def _text_of(each: _Found, scores: _Scores, max_chars: int) -> str:
     if each.has_members or (not definition.members and definition.names & scores.place.weights.keys()):
         weights = scores.member_weights(definition, is_target=each.is_target)
         text = definition.render(weights, max_chars)
-        if text and not text.startswith("impl") or text.count("\n") > 2:
+        if (text and not text.startswith("impl")) or text.count("\n") > 2:
             return text
     signature = definition.signature
     return signature if 1 < len(signature) <= max_chars and not signature.startswith("impl") else ""

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from completion_server.context.definition import Definition
 from completion_server.context.ignore import IgnoreRules
 from completion_server.context.imports import Import, find_imports
-from completion_server.context.definition import Definition
 from completion_server.context.outline import outline
 from completion_server.document import Document
 from completion_server.secrets_filter import redact

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -315,14 +315,17 @@ def _rust_files(found: Import, importer: str, paths: Paths) -> Iterator[str]:
             yield from (f"{stem}.rs", posixpath.join(stem, "mod.rs"))
     if head == "crate" and len(rest) < 2:
         yield from (posixpath.join(base, name) for base in bases for name in _CRATE_ROOTS)
-    if head not in _NO_CRATES:  # a crate of the workspace, or this one as its tests and examples call it
-        called = {head, head.replace("_", "-")}
-        crates = sorted(each for name in called for each in paths.directories_named(name))
-        for crate in [*(posixpath.join(each, "src") for each in crates), *_sources_above(importer)]:
-            for tail in ([*rest[1:], *found.names[:1]], rest[1:]):
-                stem = posixpath.join(crate, *tail)
-                yield from (f"{stem}.rs", posixpath.join(stem, "mod.rs")) if tail else ()
-            yield posixpath.join(crate, "lib.rs")
+    if head not in _NO_CRATES:
+        yield from _crate_files([*rest[1:], *found.names[:1]], head, importer, paths)
+        yield from _crate_files(rest[1:], head, importer, paths)
+
+
+def _crate_files(tail: Sequence[str], name: str, importer: str, paths: Paths) -> Iterator[str]:
+    """Of a crate of the workspace, or of this one as its tests and examples call it."""
+    crates = sorted(each for called in {name, name.replace("_", "-")} for each in paths.directories_named(called))
+    for crate in [*(posixpath.join(each, "src") for each in crates), *_sources_above(importer)]:
+        stem = posixpath.join(crate, *tail)
+        yield from (f"{stem}.rs", posixpath.join(stem, "mod.rs")) if tail else (posixpath.join(crate, "lib.rs"),)
 
 
 def _sources_above(importer: str) -> list[str]:

@@ -55,6 +55,7 @@ _NAME_TYPES = frozenset({"identifier", "type_identifier", "field_identifier", "p
 _OBJECT_MEMBERS = frozenset({"pair", "method_definition", "shorthand_property_identifier"})
 _SCRIPT_FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_function"})
 _GROUP_SPECS = frozenset({"const_spec", "var_spec"})
+_MEMBERS = _FUNCTIONS | _WHOLE | _NAME_TYPES | _OBJECT_MEMBERS
 _INDENT = "    "
 
 
@@ -96,7 +97,9 @@ def _definition(node: Any, data: bytes) -> Definition | None:
     body = _body(node)
     if body is None:
         whole = frozenset(names)
-        return Definition(names[0], _whole_text(node, data), first, end, names=whole, owner=owner) if names else None
+        return (
+            Definition(names[0], _whole_text(node, data), first, end, names=whole, owner=owner) if names else None
+        )
     members = tuple(_members(body, data))
     if _is_open(node, body):
         names = [*names, *(member.name for member in members)]
@@ -108,7 +111,9 @@ def _definition(node: Any, data: bytes) -> Definition | None:
 
 def _is_open(node: Any, body: Any) -> bool:
     """Whether the members' names are seen as they are, and not behind the name of what they are members of."""
-    is_exports = node.type == "assignment_expression" and node.child_by_field_name("left").text == b"module.exports"
+    is_exports = (
+        node.type == "assignment_expression" and node.child_by_field_name("left").text == b"module.exports"
+    )
     return is_exports or body.type == "enumerator_list" or body.type in _GROUP_SPECS
 
 
@@ -118,9 +123,9 @@ def _is_of_no_use(node: Any) -> bool:
         is_member = _owner(node) or _assigned(node, _SCRIPT_FUNCTIONS | {"object", "class"}) is not None
         return not is_member
     if node.type == "impl_item":
-        return node.child_by_field_name("type").type == "primitive_type"
+        return bool(node.child_by_field_name("type").type == "primitive_type")
     call = _assigned(node, frozenset({"call_expression"}))
-    return (call is not None and call.text.startswith(b"require(")) or node.text.startswith(b"__all__")
+    return (call is not None and call.text.startswith(b"require(")) or bool(node.text.startswith(b"__all__"))
 
 
 def _frame(node: Any, body: Any, data: bytes) -> tuple[str, str]:
@@ -228,7 +233,9 @@ def _members_of(node: Any, names: list[str], data: bytes) -> Iterator[Member]:
     separator = _SHORT.get(node.type, "")
     if separator and len(text) <= _MAX_SHORT_CHARS:
         is_group = node.type in _GROUP_SPECS and len(names) > 1
-        yield from (Member(name, name if is_group else text, separator) for name in names[: None if is_group else 1])
+        yield from (
+            Member(name, name if is_group else text, separator) for name in names[: None if is_group else 1]
+        )
     else:
         yield from (Member(name, _INDENT + _clipped(text) + "\n") for name in names[:1])
 
@@ -252,10 +259,10 @@ def _top_level_members(body: Any) -> Iterator[Any]:
     for child in body.named_children:
         if child.type in _WRAPPERS:
             yield from _top_level_members(child)
-        elif child.type in _FUNCTIONS or child.type in _WHOLE or child.type in _NAME_TYPES:
+        elif child.type in _MEMBERS:
             yield child
-        elif child.type in _OBJECT_MEMBERS:
-            yield child
+
+
 def _function_text(node: Any, data: bytes, indent: str, body: Any = None) -> str:
     """The head on one line, and a Python docstring's first line below."""
     body = node.child_by_field_name("body") if body is None else body

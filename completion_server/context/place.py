@@ -27,6 +27,7 @@ _STEP_OR_LINK = re.compile(rf"({_STEP})\s*{_LINK}")
 _LETTERS_AT_END = re.compile(r"\w+$")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _HERE = "\x01"  # stands for the name: patterns that are made for every name cost more than all the rest
+_PART_OF_WORD = re.compile(rf"(?<=\w){_HERE}|{_HERE}(?=\w)")
 _AT_NAME = rf"(?<!\w){_HERE}(?!\w)"
 _TYPE_PATTERNS = (
     re.compile(rf"{_AT_NAME}[?!]?\s*:\s*([\w.:&*\[\]<>?| ]+)"),  # name: Type
@@ -35,14 +36,17 @@ _TYPE_PATTERNS = (
     re.compile(rf"{_AT_NAME},?\s+[*\[\]]*([\w.]+)\s*(?:[,){{`]|$)"),  # name Type, as Go has it
 )
 SELF_NAMES = frozenset({"self", "this", "cls", "super", "Self"})
-_CLASS_HEAD = re.compile(r"^\s*(?:(?:export|default|abstract|public|final|data|pub)\s+)*(?:class|interface)\s+\w+(.*)")
+_CLASS_HEAD = re.compile(
+    r"^\s*(?:(?:export|default|abstract|public|final|data|pub)\s+)*(?:class|interface)\s+\w+(.*)"
+)
 _IMPL_HEAD = re.compile(r"^\s*(?:impl(?:<[^>]*>)?\s+(?:[\w:<>, ]+\s+for\s+)?(\w+)|func\s*\(\s*\w+\s+\*?(\w+))")
 _NO_TYPES = frozenset({
     "await", "new", "return", "const", "let", "var", "mut", "final", "static", "public", "private", "protected",
     "readonly", "Optional", "List", "Dict", "Set", "Tuple", "Union", "None", "Option", "Vec", "Box", "Arc", "Rc",
     "Result", "String", "str", "int", "string", "number", "boolean", "bool", "void", "any", "Promise", "Array",
     "self", "this", "not", "if", "elif", "else", "while", "for", "in", "is", "and", "or", "func", "fn", "def",
-    "ref", "dyn", "impl", "case", "auto", "unsigned", "struct", "extends", "implements", "super", "Partial", "type",
+    "ref", "dyn", "impl", "case", "auto", "unsigned", "struct", "extends", "implements", "super", "Partial",
+    "type",
 })  # fmt: skip
 
 
@@ -112,7 +116,9 @@ def _qualifiers(document: Document, position: Position) -> list[Qualifier]:
         for match in _CHAIN.finditer(document.lines[number][: 2 * _MAX_HEAD_CHARS]):
             found.setdefault(_steps(match[1]), (weight, match[1][-2:]))
     ranked = [
-        Qualifier(steps, weight, end if end in {"::", "->"} else ".") for steps, (weight, end) in found.items() if steps
+        Qualifier(steps, weight, end if end in {"::", "->"} else ".")
+        for steps, (weight, end) in found.items()
+        if steps
     ]
     return ranked[:_MAX_QUALIFIERS]
 
@@ -134,20 +140,23 @@ def types_of(steps: Sequence[str], document: Document, position: Position) -> li
         return [name.removesuffix("()")]
     if name in SELF_NAMES:
         return list(_own_types(document, position))
-    found: dict[str, None] = {}
     lines = document.lines
     numbers = [number for number, line in enumerate(lines) if name in line]
     numbers.sort(key=lambda each: (each > position.line, abs(each - position.line)))
+    found: dict[str, None] = {}
     for number in numbers[:_MAX_LINES_OF_NAME]:
-        line = lines[number][: 2 * _MAX_HEAD_CHARS].replace(name, _HERE)
-        for pattern in _TYPE_PATTERNS:
-            for match in pattern.finditer(line):
-                for each in _IDENTIFIER.findall(match[1]):
-                    if each not in _NO_TYPES and each != name:
-                        found[each] = None
+        found.update(dict.fromkeys(_types_in(lines[number][: 2 * _MAX_HEAD_CHARS], name)))
         if len(found) >= _MAX_TYPES:
             break
     return list(found)[:_MAX_TYPES]
+
+
+def _types_in(line: str, name: str) -> Iterator[str]:
+    """What ``line`` may say of the type of ``name``."""
+    marked = _PART_OF_WORD.sub(name, line.replace(name, _HERE))
+    for pattern in _TYPE_PATTERNS:
+        for match in pattern.finditer(marked):
+            yield from (each for each in _IDENTIFIER.findall(match[1]) if each not in _NO_TYPES)
 
 
 def _own_types(document: Document, position: Position) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Which definitions of other files a name may mean, as seen from one file: by its imports, its package, or at large."""
+"""Which definitions of other files a name may mean as seen from one: by its imports, its package, or at large."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ class Reach:
         """Definitions that ``name`` may mean: of imported files, else of the package, else of any file."""
         imported = [source for each, source in self.imported if not each.names or name in each.names]
         for sources in (imported, self.package, [source for _, source in self.imported], self._at_large(name)):
-            found = [(source, each) for source in sources if name in source.by_name for each in _all_of(source, name)]
+            found = [
+                (source, each) for source in sources if name in source.by_name for each in _all_of(source, name)
+            ]
             if found:
                 return list(dict.fromkeys(found)) if len(found) < 2 else _distinct(found)
         return []
@@ -137,7 +139,9 @@ class Reach:
         if len(sources) > 2 * _MAX_AT_LARGE:
             return []
         here = self._path.split("/")
-        return sorted(sources, key=lambda each: (-_num_common(here, each.path.split("/")), each.path))[:_MAX_AT_LARGE]
+        return sorted(sources, key=lambda each: (-_num_common(here, each.path.split("/")), each.path))[
+            :_MAX_AT_LARGE
+        ]
 
 
 def identifiers_in(text: str) -> list[str]:
@@ -192,7 +196,9 @@ def imported_sources(
             found[each, source.path] = source
             missing = tuple(name for name in each.names if name not in source.by_name)
             is_open = each.is_all and grammar_of(source.language_id) != "go"
-            handed_on = [inner for inner in source.imports if inner.is_all or set(inner.names) & set(missing) or is_open]
+            handed_on = [
+                inner for inner in source.imports if inner.is_all or set(inner.names) & set(missing) or is_open
+            ]
             for inner in handed_on[:_MAX_INCLUDES] if missing or is_open else ():
                 wanted = Import(inner.module, missing, is_open, each.alias)
                 behind = _sources(inner, source.path, language_id, index)

@@ -18,6 +18,9 @@ _MAX_FILES, _MAX_FILE_CHARS = 12, 16_000
 _MANY = 3
 _MAX_LINES, _MAX_SHOWN_FILES = 6, 2
 _TOKEN, _WORD = re.compile(r"\w+|\s+|[^\w\s]"), re.compile(r"[^\W\d]\w{2,}")
+_DEFINES = re.compile(
+    r"(?:pub(?:\([^)]*\))? |export |default |async |static )*(?:def|func|fn|function|class|impl|struct|enum)\b"
+)
 _MIN_TOKENS, _MAX_TOKENS = 2, 14
 _MIN_LINE_CHARS, _MAX_LINE_CHARS = 8, 120
 
@@ -59,7 +62,7 @@ def find_usages(place: Place, sources: Sequence[SourceText]) -> Usages:
             if member not in lines and name not in SELF_NAMES:
                 start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
                 line = text[start : end if end >= 0 else len(text)].strip()
-                if _MIN_LINE_CHARS <= len(line) <= _MAX_LINE_CHARS:
+                if _MIN_LINE_CHARS <= len(line) <= _MAX_LINE_CHARS and not _DEFINES.match(line):
                     lines[member] = Usage(source, text.count("\n", 0, start), line, member)
     shares = {member: min(count, _MANY) / _MANY for member, count in counts.items()}
     return Usages(shares, tuple(lines.values()))

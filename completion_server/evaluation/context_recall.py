@@ -40,7 +40,7 @@ class RecalledHole:
 
 @dataclass(frozen=True)
 class Recall:
-    """Counts over places. ``num_first``, ``num_all``: those whose first name, all whose names the snippets show."""
+    """Counts of places. ``num_first``, ``num_all``: those whose first name, all whose names the snippets show."""
 
     num_holes: int
     num_with_snippets: int

@@ -25,7 +25,8 @@ from completion_server.request import WorkspaceView
 
 KIND = "cross-file"
 _NO_CODE_LINE = re.compile(
-    r"\s*(?:(?:import|from|use|pub use|export|#\s*include|require|package|mod)\b|#(?!\s*(?:define|if|elif))|//|\*|/\*)"
+    r"\s*(?:(?:import|from|use|pub use|export|#\s*include|require|package|mod)\b"
+    r"|#(?!\s*(?:define|if|elif))|//|\*|/\*)"
 )
 _MIN_REST_CHARS, _MAX_REST_CHARS = 8, 120
 
@@ -147,7 +148,7 @@ def _find_hole(
 
 
 def _spans(text: str, source: SourceText, names: NamesElsewhere) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """(start, end, names) of the rests of lines that begin with a needed name; never at a line's first character."""
+    """(start, end, names) of rests of lines that begin with a needed name; never at a line's first character."""
     declared = declared_names(text, source)
     offset = 0
     is_docstring = False

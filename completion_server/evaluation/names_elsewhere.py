@@ -45,7 +45,9 @@ class NamesElsewhere:
                 for member in definition.members:
                     self._members.setdefault(member.name, set()).add(path)
 
-    def in_line(self, line: str, start: int, source: SourceText, declared: frozenset[str]) -> Iterator[re.Match[str]]:
+    def in_line(
+        self, line: str, start: int, source: SourceText, declared: frozenset[str]
+    ) -> Iterator[re.Match[str]]:
         """Matches in ``line`` from ``start`` on, of names that only other files define.
 
         ``declared`` are those that the file of ``source`` declares, see ``declared_names``.
