@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -190,15 +191,33 @@ def bench_documents(as_json: JsonOption = False) -> None:
 
 
 @app.command("context")
-def bench_context(
+def bench_context(  # noqa: PLR0913 - one parameter per option
     files: Annotated[int, typer.Option(min=16, help="Files of the workspace that is made for it.")] = 2000,
     requests: Annotated[int, typer.Option(min=1, help="Places to choose snippets for.")] = 500,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Instead: how often the snippets hold the name that its lines need."
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Which files of the corpus: held-out, validation or train.")
+    ] = "held-out",
+    holes: Annotated[int, typer.Option(min=1, help="Lines of the corpus that need a name of another file.")] = 200,
+    seed: Annotated[int, typer.Option(help="Decides the lines.")] = 0,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose snippets of other files at random places of a workspace.
+    """Choose snippets of other files at random places of a workspace: how long it takes.
 
-    The last line of stdout is one JSON object.
+    With --corpus: at lines that need a name of another file, how often they show it; only the model's tokenizer is
+    used. The last line of stdout is one JSON object.
     """
-    from completion_server.cli import bench_context_command
+    from completion_server.cli import bench_context_command as command
 
-    bench_context_command.run(files, requests, as_json=as_json)
+    if corpus is None:
+        command.run(files, requests, as_json=as_json)
+    else:
+        task = command.RecallTask(corpus, split, holes, seed)
+        command.run_recall(CommonOptions(model, offline), task, as_json=as_json)

@@ -17,12 +17,13 @@ from pathlib import Path
 from cachetools import LRUCache
 
 from completion_server.context.background import BackgroundWork
-from completion_server.context.definitions import definition_snippets, imported_sources, package_sources
+from completion_server.context.definitions import definition_snippets
 from completion_server.context.files import head_of
 from completion_server.context.ignore import IgnoreRules
 from completion_server.context.imports import Import, find_imports
 from completion_server.context.index import IndexLimits, WorkspaceIndex
-from completion_server.context.nearby import names_near
+from completion_server.context.place import look_at, types_of
+from completion_server.context.reach import Reach
 from completion_server.context.uri import path_in, path_of_uri
 from completion_server.context.windows import Neighbours, WindowFinder
 from completion_server.document import Document, Position
@@ -35,7 +36,7 @@ _NEAR_LINES = 40
 _WORTH_A_MOVE_LINES = 20
 _MAX_SELECTIONS = 64
 _MAX_ROOTS = 4
-_MIN_WINDOW_CHARS = 120
+_MIN_WINDOW_CHARS = 160
 
 
 @dataclass(frozen=True)
@@ -216,11 +217,12 @@ class ContextCollector:
         explained: frozenset[str] = frozenset()
         near: list[str] = []
         if index is not None and path is not None and max_chars:
-            weights = names_near(document, position)
-            imported = imported_sources(imports, path, document.language_id, index)
-            package = package_sources(path, document.language_id, index)
-            snippets, explained = definition_snippets(imported, package, weights, max_chars)
-            near = list(dict.fromkeys(source.path for _, source in imported))
+            place = look_at(document, position)
+            steps = {each.steps[:end] for each in place.qualifiers for end in range(1, len(each.steps) + 1)}
+            hints = {each: types_of(each, document, position) for each in sorted(steps)}
+            reach = Reach(imports, path, document.language_id, index, hints)
+            snippets, explained = definition_snippets(reach, place, hints, max_chars)
+            near = list(dict.fromkeys(source.path for _, source in reach.imported))
         room = max_chars - sum(len(snippet.text) for snippet in snippets)
         if room >= _MIN_WINDOW_CHARS:
             allowed = replace(workspace, documents=self._readable(workspace))

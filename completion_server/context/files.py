@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from completion_server.context.definition import Definition
 from completion_server.context.ignore import IgnoreRules
 from completion_server.context.imports import Import, find_imports
-from completion_server.context.outline import Definition, outline
+from completion_server.context.outline import outline
 from completion_server.document import Document
 from completion_server.secrets_filter import redact
 from completion_server.syntax import LANGUAGE_ID_OF_ENDING
@@ -27,6 +29,8 @@ _FAMILIES = (
     frozenset({"shellscript", "bash", "sh"}),
 )
 
+_GO_PACKAGE = re.compile(r"^package (\w+)", re.MULTILINE)
+
 Stamp = tuple[object, ...]
 """What tells one version of a file from another."""
 
@@ -42,6 +46,8 @@ class SourceText:
     definitions: tuple[Definition, ...] = field(default=(), repr=False)
     imports: tuple[Import, ...] = field(default=(), repr=False)
     by_name: dict[str, Definition] = field(default_factory=dict, repr=False, compare=False)
+    package: str = ""
+    """What the file's package calls itself, in Go: not always as its directory is called."""
 
 
 def language_of(path: str) -> str | None:
@@ -126,7 +132,9 @@ def source_of_text(text: str, path: str, language_id: str, stamp: Stamp) -> Sour
         for name in definition.names:
             by_name.setdefault(name, definition)
     imports = find_imports(head_of(text.splitlines(keepends=True)), language_id)
-    return SourceText(path, language_id, stamp, text, definitions, imports, by_name)
+    package = _GO_PACKAGE.search(text) if language_id == "go" else None
+    name = "" if package is None else package[1]
+    return SourceText(path, language_id, stamp, text, definitions, imports, by_name, name)
 
 
 def head_of(lines: tuple[str, ...] | list[str]) -> str:

@@ -8,7 +8,8 @@ directories, Rust's ``crate``, ``super`` and ``mod``, Java's class paths, C's qu
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Collection, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +19,15 @@ _MAX_IMPORTS = 200
 _SOURCE_ROOTS = ("", "src", "lib", "python", "include", "app")
 _SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mts", ".mjs", ".cjs", ".d.ts")
 _MAX_FILES_PER_IMPORT = 8
+_MAX_FILES_PER_PACKAGE = 60
+_SCRIPT_IMPORTS = {
+    "import_statement", "export_statement", "lexical_declaration", "variable_declaration", "expression_statement",
+}  # fmt: skip
+_TAKEN = {"shorthand_property_identifier_pattern", "pair_pattern"}
+
+
+_NO_CRATES = frozenset({"crate", "self", "super", "Self", "std", "core", "alloc"})
+_CRATE_ROOTS = ("lib.rs", "main.rs")
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,8 @@ class Import:
     names: tuple[str, ...] = ()
     is_all: bool = False
     """Whether every name of the module is meant (``import *``, a Go package, a C header)."""
+    alias: str = ""
+    """What the module is called where its names stand behind it (``alias.name``); "" where they do not."""
 
 
 class Paths(Protocol):
@@ -65,9 +77,15 @@ def resolve_import(found: Import, importer: str, language_id: str, paths: Paths)
     resolve = _RESOLVERS.get(grammar_of(language_id) or "")
     if resolve is None:
         return []
-    candidates = (posixpath.normpath(path) for path in resolve(found, importer, paths))
+    candidates = (_normal(path) for path in resolve(found, importer, paths))
     existing = dict.fromkeys(path for path in candidates if path != importer and paths.has_file(path))
-    return list(existing)[:_MAX_FILES_PER_IMPORT]
+    is_package = found.is_all and importer.endswith(".go")
+    return list(existing)[: _MAX_FILES_PER_PACKAGE if is_package else _MAX_FILES_PER_IMPORT]
+
+
+def _normal(path: str) -> str:
+    """``path`` without dots; most have none, and looking is cheaper."""
+    return posixpath.normpath(path) if "./" in path or "//" in path or path.endswith("/..") else path
 
 
 # Reading
@@ -78,14 +96,16 @@ def _python(root: Any) -> Iterator[Import]:
         names = [_plain(each) for each in node.children_by_field_name("name")]
         module = node.child_by_field_name("module_name")
         if module is None:
-            yield from (Import(name) for name in names)
+            for each, name in zip(node.children_by_field_name("name"), names, strict=True):
+                alias = each.child_by_field_name("alias")
+                yield Import(name, alias=name if alias is None else _string(alias))
             continue
         is_all = any(child.type == "wildcard_import" for child in node.children)
         yield Import(_string(module), tuple(names), is_all)
 
 
 def _script(root: Any) -> Iterator[Import]:
-    for node in _statements(root, {"import_statement", "export_statement", "lexical_declaration"}):
+    for node in _statements(root, _SCRIPT_IMPORTS):
         source = node.child_by_field_name("source")
         if source is None:
             yield from _required(node)
@@ -97,15 +117,28 @@ def _script(root: Any) -> Iterator[Import]:
         has_default = first is not None and first.type == "identifier"
         if has_default:
             names.append(_string(first))
-        yield Import(_unquoted(source), tuple(names), not specifiers and not has_default)
+        space = next(iter(_descendants(node, {"namespace_import", "namespace_export"})), None)
+        alias = "" if space is None or not space.named_children else _string(space.named_children[0])
+        yield Import(_unquoted(source), tuple(names), not specifiers and not has_default, alias)
 
 
 def _required(node: Any) -> Iterator[Import]:
-    """``const x = require("./x")``."""
+    """``const x = require("./x")``, also inside of a helper's call; ``__exportStar(require("./x"))``."""
+    is_export = node.type == "expression_statement"
+    if is_export and not node.text.startswith(b"__exportStar("):
+        return
     for call in _descendants(node, {"call_expression"}):
-        function, arguments = call.child_by_field_name("function"), call.child_by_field_name("arguments")
-        if function is not None and arguments is not None and _string(function) == "require":
-            yield from (Import(_unquoted(each), (), True) for each in arguments.named_children[:1])
+        calls = [call, *_descendants(call, {"call_expression"})]
+        required = next((each for each in calls if each.text.startswith(b"require(")), None)
+        arguments = None if required is None else required.child_by_field_name("arguments")
+        if arguments is not None and arguments.named_children:
+            name = None if is_export else node.named_children[0].child_by_field_name("name")
+            is_alias = name is not None and name.type == "identifier"
+            taken = [] if name is None or is_alias else list(_descendants(name, _TAKEN))
+            names = tuple(_string(each.child_by_field_name("key") or each) for each in taken)
+            yield Import(
+                _unquoted(arguments.named_children[0]), names, not names, _string(name) if is_alias else ""
+            )
         return
 
 
@@ -113,7 +146,15 @@ def _go(root: Any) -> Iterator[Import]:
     for node in _descendants(root, {"import_spec"}, {"import_declaration", "import_spec_list"}):
         path = node.child_by_field_name("path")
         if path is not None:
-            yield Import(_unquoted(path), (), True)
+            name = node.child_by_field_name("name")
+            alias = _go_name(_unquoted(path)) if name is None else _string(name)
+            yield Import(_unquoted(path), (), True, "" if alias == "." else alias)
+
+
+def _go_name(path: str) -> str:
+    """What a package is most probably called: versions and ``go-`` are left out."""
+    parts = [each for each in path.split("/") if not re.fullmatch(r"v\d+", each)] or [""]
+    return re.sub(r"^go-|[.-]go$|\.v\d+$", "", parts[-1])
 
 
 def _rust(root: Any) -> Iterator[Import]:
@@ -206,10 +247,11 @@ def _python_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
     else:
         bases = (*_ancestors(importer), *_SOURCE_ROOTS)
     for base in bases:
-        stem = posixpath.join(base, tail) if tail else base
+        stem = f"{base}/{tail}" if base and tail else base or tail
+        inside = f"{stem}/" if stem else ""
         for name in found.names:  # ``from package import module``
-            yield from (posixpath.join(stem, f"{name}.py"), posixpath.join(stem, name, "__init__.py"))
-        yield from (f"{stem}.py", f"{stem}.pyi", posixpath.join(stem, "__init__.py"))
+            yield from (f"{inside}{name}.py", f"{inside}{name}/__init__.py")
+        yield from (f"{stem}.py", f"{stem}.pyi", f"{inside}__init__.py")
 
 
 def _script_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
@@ -228,19 +270,30 @@ def _script_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
 
 def _go_files(found: Import, _importer: str, paths: Paths) -> Iterator[str]:
     parts = found.module.split("/")
-    directories = paths.directories_named(parts[-1])
+    is_local_name = "." not in parts[0]
+    names = dict.fromkeys([parts[-1], _go_name(found.module)])
+    directories = {each for name in names for each in paths.directories_named(name)}
     # The module's own name (go.mod) is not part of the path in the workspace: the longest common tail is meant.
     tails = {"/".join(parts[start:]) for start in range(len(parts))}
-    matching = sorted((each for each in directories if each in tails), key=len, reverse=True)
-    for directory in matching[:1]:
+    matching = [each for each in directories if each in tails or (not is_local_name and each in {"", *names})]
+    if not matching and not is_local_name:  # a module that is not at the root, or a package with another name
+        matching = [each for each in directories if _common_tail(each.split("/"), parts) > 0]
+    for directory in sorted(matching, key=lambda each: (-len(each), each))[:1]:
         yield from (path for path in sorted(paths.files_in(directory)) if _is_go_source(path))
+
+
+def _common_tail(first: list[str], second: list[str]) -> int:
+    num_common = 0
+    while num_common < min(len(first), len(second)) and first[-1 - num_common] == second[-1 - num_common]:
+        num_common += 1
+    return num_common
 
 
 def _is_go_source(path: str) -> bool:
     return path.endswith(".go") and not path.endswith("_test.go")
 
 
-def _rust_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
+def _rust_files(found: Import, importer: str, paths: Paths) -> Iterator[str]:
     directory, name = posixpath.split(importer)
     stem = name.removesuffix(".rs")
     own = directory if stem in {"mod", "lib", "main"} else posixpath.join(directory, stem)
@@ -260,6 +313,25 @@ def _rust_files(found: Import, importer: str, _paths: Paths) -> Iterator[str]:
         for base in bases:
             stem = posixpath.join(base, *tail)
             yield from (f"{stem}.rs", posixpath.join(stem, "mod.rs"))
+    if head == "crate" and len(rest) < 2:
+        yield from (posixpath.join(base, name) for base in bases for name in _CRATE_ROOTS)
+    if head not in _NO_CRATES:
+        yield from _crate_files([*rest[1:], *found.names[:1]], head, importer, paths)
+        yield from _crate_files(rest[1:], head, importer, paths)
+
+
+def _crate_files(tail: Sequence[str], name: str, importer: str, paths: Paths) -> Iterator[str]:
+    """Of a crate of the workspace, or of this one as its tests and examples call it."""
+    crates = sorted(each for called in {name, name.replace("_", "-")} for each in paths.directories_named(called))
+    for crate in [*(posixpath.join(each, "src") for each in crates), *_sources_above(importer)]:
+        stem = posixpath.join(crate, *tail)
+        yield from (f"{stem}.rs", posixpath.join(stem, "mod.rs")) if tail else (posixpath.join(crate, "lib.rs"),)
+
+
+def _sources_above(importer: str) -> list[str]:
+    """Where the sources of the crate are whose tests, examples or benchmarks hold ``importer``."""
+    is_outside = "src" not in importer.split("/")
+    return [posixpath.join(each, "src") for each in _ancestors(importer)] if is_outside else []
 
 
 def _java_files(found: Import, _importer: str, paths: Paths) -> Iterator[str]:

@@ -19,6 +19,7 @@ from completion_server.document import Document
 
 _RESCAN_SECONDS = 300.0
 _MAX_WAITING = 10_000
+_MAX_FILES_PER_NAME = 24
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class WorkspaceIndex:
         self._by_directory: dict[str, set[str]] = {}
         self._by_name: dict[str, set[str]] = {}
         self._directories_by_name: dict[str, set[str]] = {}
+        self._by_definition: dict[str, tuple[str, ...]] = {}
         self._num_text_chars = 0
         self._changed: OrderedDict[str, Document | None] = OrderedDict()
         """Paths to look at again, and the open document that stands in for the file, if one does."""
@@ -74,6 +76,11 @@ class WorkspaceIndex:
     def directories_named(self, name: str) -> Collection[str]:
         with self._lock:
             return tuple(self._directories_by_name.get(name, ()))
+
+    def files_defining(self, name: str) -> Collection[str]:
+        """Paths of files with ``name`` at their top level, a few dozen at most."""
+        with self._lock:
+            return self._by_definition.get(name, ())
 
     @property
     def num_files(self) -> int:
@@ -186,7 +193,12 @@ class WorkspaceIndex:
             directory, _, name = path.rpartition("/")
             self._by_directory.setdefault(directory, set()).add(path)
             self._by_name.setdefault(name, set()).add(path)
-            self._directories_by_name.setdefault(directory.rpartition("/")[2], set()).add(directory)
+            for called in _names_of(directory, source):
+                self._directories_by_name.setdefault(called, set()).add(directory)
+            for defined in source.by_name:
+                known = self._by_definition.get(defined, ())
+                if len(known) < _MAX_FILES_PER_NAME:
+                    self._by_definition[defined] = (*known, path)
 
     def _remove(self, path: str) -> None:
         source = self._files.pop(path, None)
@@ -197,7 +209,20 @@ class WorkspaceIndex:
         _discard(self._by_name, name, path)
         _discard(self._by_directory, directory, path)
         if directory not in self._by_directory:
-            _discard(self._directories_by_name, directory.rpartition("/")[2], directory)
+            for called in _names_of(directory, source):
+                _discard(self._directories_by_name, called, directory)
+        for defined in source.by_name:
+            known = tuple(each for each in self._by_definition.get(defined, ()) if each != path)
+            if known:
+                self._by_definition[defined] = known
+            else:
+                self._by_definition.pop(defined, None)
+
+
+def _names_of(directory: str, source: SourceText) -> set[str]:
+    """What ``directory`` is called: its last part, and what its Go package calls itself."""
+    is_package = source.package not in {"", "main"} and not source.package.endswith("_test")
+    return {directory.rpartition("/")[2], *([source.package] if is_package else [])}
 
 
 def _discard(sets: dict[str, set[str]], key: str, value: str) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from completion_server.document import Document, Position
 
 _NAME = re.compile(r"[^\W\d]\w+")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LINES_BEFORE, _LINES_AFTER = 30, 6
+_SEEN_BEFORE, _SEEN_AFTER = 70, 25
 _MAX_LINE_CHARS = 400
 _SIMILAR_LINES_BEFORE = 16
 _PIECE_LINES, _MAX_PIECE_LINES = 8, 20
@@ -55,6 +58,19 @@ def names_near(document: Document, position: Position) -> dict[str, float]:
             if not touches and match[0] not in _COMMON_NAMES:
                 weights[match[0]] = max(weights.get(match[0], 0.0), weight)
     return weights
+
+
+def names_seen(document: Document, position: Position) -> frozenset[str]:
+    """Names in about as many lines around the cursor as a short prompt shows."""
+    first = max(position.line - _SEEN_BEFORE, 0)
+    lines = document.lines[first : position.line + 1 + _SEEN_AFTER]
+    return frozenset(_NAME.findall("".join(line[:_MAX_LINE_CHARS] for line in lines)))
+
+
+@lru_cache(maxsize=50_000)
+def parts_of(name: str) -> tuple[str, ...]:
+    """The words that ``name`` is made of, in lower case: ``parseURLPath`` -> parse, url, path."""
+    return tuple(dict.fromkeys(part.lower() for part in _PART.findall(name) if len(part) > 1))
 
 
 def names_in(text: str) -> frozenset[str]:

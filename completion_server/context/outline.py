@@ -6,82 +6,57 @@ grammars call things is data below. Files with errors give what can still be rea
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
+from completion_server.context.definition import Definition, Member
 from completion_server.syntax import parser_for
 
 _MAX_WHOLE_LINES = 10
 _MAX_LINE_CHARS = 120
-_MAX_MEMBERS = 40
+_MAX_MEMBERS = 150
+_MAX_SHORT_MEMBERS = 200
+_MAX_SHORT_CHARS = 60
 _MAX_DEFINITIONS = 400
 _MAX_DEPTH = 6
 
 _CONTAINERS = frozenset({
     "class_definition", "class_declaration", "abstract_class_declaration", "class_specifier", "struct_specifier",
     "interface_declaration", "enum_declaration", "record_declaration", "impl_item", "trait_item", "struct_item",
-    "enum_item", "union_specifier", "enum_specifier",
+    "enum_item", "union_specifier", "enum_specifier", "type_spec", "annotation_type_declaration",
 })  # fmt: skip
 _FUNCTIONS = frozenset({
     "function_definition", "function_declaration", "generator_function_declaration", "method_declaration",
     "function_item", "function_signature_item", "macro_definition", "method_definition", "constructor_declaration",
-    "abstract_method_signature", "method_signature", "method_elem",
+    "abstract_method_signature", "method_signature", "method_elem", "function_signature",
+    "compact_constructor_declaration", "annotation_type_element_declaration",
 })  # fmt: skip
 _WHOLE = frozenset({
     "assignment", "type_alias_declaration", "type_alias_statement", "lexical_declaration", "variable_declaration",
-    "type_declaration", "const_declaration", "var_declaration", "const_item", "static_item", "type_item",
+    "const_declaration", "var_declaration", "const_item", "static_item", "type_item", "type_alias",
     "type_definition", "alias_declaration", "preproc_def", "preproc_function_def", "declaration",
     "field_declaration", "public_field_definition", "field_definition", "property_signature", "enum_assignment",
-    "enum_variant", "enum_constant", "enumerator", "property_identifier",
+    "enum_variant", "enum_constant", "enumerator", "property_identifier", "assignment_expression",
+    "associated_type", "constant_declaration",
 })  # fmt: skip
 _WRAPPERS = frozenset({
     "expression_statement", "decorated_definition", "export_statement", "ambient_declaration", "preproc_ifdef",
-    "preproc_if", "namespace_definition", "linkage_specification", "declaration_list", "template_declaration",
-    "internal_module", "module", "statement_block", "enum_body_declarations",
+    "preproc_if", "preproc_else", "preproc_elif", "namespace_definition", "linkage_specification",
+    "declaration_list", "template_declaration", "internal_module", "module", "statement_block",
+    "enum_body_declarations", "type_declaration",
 })  # fmt: skip
+_SHORT = {
+    "enumerator": ",", "const_spec": ";", "enum_constant": ",", "enum_assignment": ",", "enum_variant": ",",
+    "property_identifier": ",", "pair": ",", "shorthand_property_identifier": ",", "field_declaration": ";",
+    "property_signature": ";", "public_field_definition": ";",
+}  # fmt: skip
+"""Members that may share a line, and what stands between them there."""
 _NAME_TYPES = frozenset({"identifier", "type_identifier", "field_identifier", "property_identifier"})
+_OBJECT_MEMBERS = frozenset({"pair", "method_definition", "shorthand_property_identifier"})
+_SCRIPT_FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_function"})
+_GROUP_SPECS = frozenset({"const_spec", "var_spec"})
+_MEMBERS = _FUNCTIONS | _WHOLE | _NAME_TYPES | _OBJECT_MEMBERS
 _INDENT = "    "
-_CLOSED_BY_BRACE = "}"
-
-
-@dataclass(frozen=True)
-class Member:
-    """A method or field of a class: its name and its lines, indented."""
-
-    name: str
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Definition:
-    """One thing that a file defines at its top level. Lines are zero-based, ``end_line`` exclusive."""
-
-    name: str
-    head: str = field(repr=False)
-    first_line: int = 0
-    end_line: int = 0
-    members: tuple[Member, ...] = field(default=(), repr=False)
-    tail: str = field(default="", repr=False)
-    names: frozenset[str] = frozenset()
-    """Names by which it is reached: its own, and all that one declaration declares."""
-
-    def render(self, wanted: Collection[str], max_chars: int) -> str:
-        """The head and as many members as fit, those called by a name in ``wanted`` first; "" when nothing fits.
-
-        Members stay in the order of the file.
-        """
-        num_chars = len(self.head) + len(self.tail)
-        if num_chars > max_chars:
-            return ""
-        chosen: set[int] = set()
-        by_use = sorted(range(len(self.members)), key=lambda index: self.members[index].name not in wanted)
-        for index in by_use:
-            size = len(self.members[index].text)
-            if num_chars + size <= max_chars:
-                chosen.add(index)
-                num_chars += size
-        return self.head + "".join(self.members[index].text for index in sorted(chosen)) + self.tail
 
 
 def outline(text: str, language_id: str) -> tuple[Definition, ...]:
@@ -109,52 +84,193 @@ def _top_level(node: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _definition(node: Any, data: bytes) -> Definition | None:
-    names = _declared_names(node)
-    if not names:
-        return None
+    names = [] if _is_of_no_use(node) else _declared_names(node)
+    owner = _owner(node)
     first, end = node.start_point[0], node.end_point[0] + 1
     if node.type in _FUNCTIONS:
-        return Definition(names[0], _function_text(node, data, ""), first, end, names=frozenset(names))
-    body = node.child_by_field_name("body") if node.type in _CONTAINERS else None
+        text = _function_text(node, data, "")
+        return Definition(names[0], text, first, end, names=frozenset(names), owner=owner) if names else None
+    function = _assigned(node, _SCRIPT_FUNCTIONS)
+    if function is not None and names:
+        text = _function_text(node, data, "", function.child_by_field_name("body"))
+        return Definition(names[0], text, first, end, names=frozenset(names), owner=owner)
+    body = _body(node)
     if body is None:
-        return Definition(names[0], _whole_text(node, data), first, end, names=frozenset(names))
+        whole = frozenset(names)
+        return (
+            Definition(names[0], _whole_text(node, data), first, end, names=whole, owner=owner) if names else None
+        )
     members = tuple(_members(body, data))
-    head = _squeezed(data, node.start_byte, body.start_byte)
-    opens = data[body.start_byte : body.start_byte + 1] == b"{"
-    head = f"{head} {{\n" if opens else f"{head}\n{_docstring(body, data, _INDENT)}"
-    tail = _CLOSED_BY_BRACE + "\n" if opens else ""
-    return Definition(names[0], head, first, end, members, tail, frozenset(names))
+    if _is_open(node, body):
+        names = [*names, *(member.name for member in members)]
+    if not names:
+        return None
+    head, tail = _frame(node, body, data)
+    return Definition(names[0], head, first, end, members, tail, frozenset(names), owner)
+
+
+def _is_open(node: Any, body: Any) -> bool:
+    """Whether the members' names are seen as they are, and not behind the name of what they are members of."""
+    is_exports = (
+        node.type == "assignment_expression" and node.child_by_field_name("left").text == b"module.exports"
+    )
+    return is_exports or body.type == "enumerator_list" or body.type in _GROUP_SPECS
+
+
+def _is_of_no_use(node: Any) -> bool:
+    """What only hands on: ``exports.x = x``, ``const x = require("x")``, ``__all__``; ``impl Trait for u8``."""
+    if node.type == "assignment_expression":
+        is_member = _owner(node) or _assigned(node, _SCRIPT_FUNCTIONS | {"object", "class"}) is not None
+        return not is_member
+    if node.type == "impl_item":
+        return bool(node.child_by_field_name("type").type == "primitive_type")
+    call = _assigned(node, frozenset({"call_expression"}))
+    return (call is not None and call.text.startswith(b"require(")) or bool(node.text.startswith(b"__all__"))
+
+
+def _frame(node: Any, body: Any, data: bytes) -> tuple[str, str]:
+    """What stands before and behind the members."""
+    if body.type in _GROUP_SPECS:
+        return "", ""
+    # ``interface {`` and the like of Go have no node for what is between the braces.
+    start = body.start_byte if body.type != "interface_type" else body.start_byte + len(b"interface ")
+    head = _squeezed(data, node.start_byte, start)
+    if node.type == "type_spec":
+        head = f"type {head}"
+    if data[start : start + 1] != b"{":
+        return f"{head}\n{_docstring(body, data, _INDENT)}", ""
+    rest = _squeezed(data, body.end_byte, node.end_byte)
+    return f"{head} {{\n", f"}} {rest}\n" if rest[:1].isalpha() else f"}}{rest}\n"
+
+
+def _body(node: Any) -> Any:
+    """The node whose children are the members; a group's first spec; None for what is shown as it stands."""
+    if node.type in {"const_declaration", "var_declaration"}:
+        specs = [each for each in _specs(node) if each.type in _GROUP_SPECS]
+        return specs[0] if len(specs) > 1 else None
+    if node.type in {"type_definition", "type_spec"}:
+        kind = node.child_by_field_name("type")
+        if kind is None:
+            return None
+        if kind.type == "struct_type":
+            return next(iter(kind.named_children), None)
+        return kind if kind.type == "interface_type" else kind.child_by_field_name("body")
+    if node.type in _CONTAINERS:
+        body = node.child_by_field_name("body")
+        return None if body is None or body.type == "ordered_field_declaration_list" else body
+    return _assigned(node, frozenset({"object"}))
+
+
+def _specs(node: Any) -> Iterator[Any]:
+    for child in node.named_children:
+        if child.type == "var_spec_list":
+            yield from child.named_children
+        else:
+            yield child
+
+
+def _assigned(node: Any, kinds: frozenset[str]) -> Any:
+    """The value of ``const x = value`` or ``x = value`` where it is one of ``kinds``."""
+    if node.type in {"lexical_declaration", "variable_declaration"} and len(node.named_children) == 1:
+        node = node.named_children[0]
+    value = node.child_by_field_name("right" if node.type == "assignment_expression" else "value")
+    is_wrapped = value is not None and value.type in {"as_expression", "satisfies_expression"}
+    value = value.named_children[0] if is_wrapped else value
+    return value if value is not None and value.type in kinds else None
+
+
+def _owner(node: Any) -> str:
+    """The type whose method ``node`` is, where the method stands outside of it."""
+    receiver = node.child_by_field_name("receiver")
+    if receiver is not None:  # func (r *T[K]) M()
+        return next((each.text.decode("utf-8", "replace") for each in _all_of(receiver, "type_identifier")), "")
+    declarator = node.child_by_field_name("declarator")
+    inner = None if declarator is None else declarator.child_by_field_name("declarator")
+    scope = None if inner is None else inner.child_by_field_name("scope")
+    left = node.child_by_field_name("left") if node.type == "assignment_expression" else None
+    if left is not None and left.type == "member_expression":  # T.prototype.m = function, T.m = ...
+        scope = left.child_by_field_name("object")
+    text = "" if scope is None else scope.text.decode("utf-8", "replace").removesuffix(".prototype")
+    return text if text.isidentifier() and text not in {"exports", "module"} else ""
+
+
+def _all_of(node: Any, kind: str) -> Iterator[Any]:
+    for child in node.named_children:
+        if child.type == kind:
+            yield child
+        else:
+            yield from _all_of(child, kind)
 
 
 def _members(body: Any, data: bytes) -> Iterator[Member]:
-    num_members = 0
-    for node in _top_level_members(body):
+    num_members = num_short = 0
+    nodes = _specs(body.parent) if body.type in _GROUP_SPECS else _top_level_members(body)
+    for node in nodes:
         names = _declared_names(node)
         if not names:
             continue
-        if node.type in _FUNCTIONS:
-            text = _function_text(node, data, _INDENT)
-        else:
-            text = _INDENT + _clipped(_squeezed(data, node.start_byte, node.end_byte)) + "\n"
-        yield Member(names[0], text)
-        num_members += 1
-        if num_members == _MAX_MEMBERS:
-            return
+        for member in _members_of(node, names, data):
+            num_short += bool(member.separator)
+            num_members += not member.separator
+            if num_members > _MAX_MEMBERS or num_short > _MAX_SHORT_MEMBERS:
+                return
+            yield member
+
+
+def _members_of(node: Any, names: list[str], data: bytes) -> Iterator[Member]:
+    """The member that ``node`` is, and the attributes that a Python constructor makes."""
+    if node.type in _FUNCTIONS:
+        yield Member(names[0], _function_text(node, data, _INDENT))
+        if names[0] == "__init__":
+            yield from _attributes(node, data)
+        return
+    value = node.child_by_field_name("value") if node.type == "pair" else None
+    end = node.end_byte
+    if value is not None:  # of an object's member the name, and what a function takes
+        body = value.child_by_field_name("body") if value.type in _SCRIPT_FUNCTIONS else None
+        end = value.start_byte + 1 if value.type == "object" else end if body is None else body.start_byte
+    text = _squeezed(data, node.start_byte, end).rstrip(";,")
+    separator = _SHORT.get(node.type, "")
+    if separator and len(text) <= _MAX_SHORT_CHARS:
+        is_group = node.type in _GROUP_SPECS and len(names) > 1
+        yield from (
+            Member(name, name if is_group else text, separator) for name in names[: None if is_group else 1]
+        )
+    else:
+        yield from (Member(name, _INDENT + _clipped(text) + "\n") for name in names[:1])
+
+
+def _attributes(node: Any, data: bytes) -> Iterator[Member]:
+    """What a constructor's body assigns to ``self.x``, each once."""
+    body = node.child_by_field_name("body")
+    seen: set[str] = set()
+    for each in () if body is None else _top_level_members(body):
+        left = each.child_by_field_name("left")
+        place = "" if left is None else left.text.decode("utf-8", "replace")
+        name = place.removeprefix("self.")
+        if name != place and name.isidentifier() and name not in seen:
+            seen.add(name)
+            text = _clipped(_squeezed(data, each.start_byte, each.end_byte))
+            is_handed_on = text == f"self.{name} = {name}"
+            yield Member(name, f"self.{name}", ",") if is_handed_on else Member(name, f"{_INDENT}{text}\n")
 
 
 def _top_level_members(body: Any) -> Iterator[Any]:
     for child in body.named_children:
         if child.type in _WRAPPERS:
             yield from _top_level_members(child)
-        elif child.type in _FUNCTIONS or child.type in _WHOLE or child.type in _NAME_TYPES:
+        elif child.type in _MEMBERS:
             yield child
 
 
-def _function_text(node: Any, data: bytes, indent: str) -> str:
+def _function_text(node: Any, data: bytes, indent: str, body: Any = None) -> str:
     """The head on one line, and a Python docstring's first line below."""
-    body = node.child_by_field_name("body")
+    body = node.child_by_field_name("body") if body is None else body
     if body is None:
-        return indent + _clipped(_squeezed(data, node.start_byte, node.end_byte)) + "\n"
+        text = _squeezed(data, node.start_byte, node.end_byte)
+        if node.type == "macro_definition":
+            text = text.partition(" {")[0]
+        return indent + _clipped(text) + "\n"
     head = indent + _clipped(_squeezed(data, node.start_byte, body.start_byte)) + "\n"
     return head + _docstring(body, data, indent + _INDENT)
 
@@ -176,21 +292,28 @@ def _docstring(body: Any, data: bytes, indent: str) -> str:
 
 def _whole_text(node: Any, data: bytes) -> str:
     """The declaration as it stands, cut after a few lines."""
-    lines = _text(data, node.start_byte, node.end_byte).splitlines()
+    keyword = "type " if node.type in {"type_spec", "type_alias"} else ""
+    lines = (keyword + _text(data, node.start_byte, node.end_byte)).splitlines()
     return "".join(_clipped(line) + "\n" for line in lines[:_MAX_WHOLE_LINES])
 
 
 def _declared_names(node: Any) -> list[str]:
     """What ``node`` declares; several names for ``const ( A = 1; B = 2 )`` and the like."""
-    for label in ("name", "left", "type" if node.type == "impl_item" else "declarator"):
+    if node.type in _GROUP_SPECS or (node.type == "field_declaration" and node.child_by_field_name("name")):
+        return [name for each in node.children_by_field_name("name") if (name := _innermost_name(each))]
+    for label in ("name", "key", "left", "property", "type" if node.type == "impl_item" else "declarator"):
         child = node.child_by_field_name(label)
+        if child is not None and child.type in {"pattern_list", "tuple_pattern"}:
+            return [each.text.decode("utf-8", "replace") for each in _all_of(child, "identifier")]
         if child is not None:
             name = _innermost_name(child)
             return [name] if name else []
-    if node.type in _NAME_TYPES:
+    if node.type == "field_declaration" and (embedded := node.child_by_field_name("type")) is not None:
+        return [name] if (name := _innermost_name(embedded)) else []
+    if node.type in _NAME_TYPES or node.type == "shorthand_property_identifier":
         return [node.text.decode("utf-8", "replace")]
     names = []
-    for child in node.named_children:  # variable_declarator, type_spec, const_spec, ...
+    for child in _specs(node):  # variable_declarator, type_spec, const_spec, ...
         inner = child.child_by_field_name("name")
         if inner is not None and (name := _innermost_name(inner)):
             names.append(name)
@@ -203,9 +326,12 @@ def _innermost_name(node: Any) -> str:
         if not node.named_children or node.type in _NAME_TYPES:
             break
         named = node.child_by_field_name("declarator") or node.child_by_field_name("name")
+        named = named or node.child_by_field_name("property") or node.child_by_field_name("attribute")
         named = named or node.child_by_field_name("type")
         if named is None:
             named = next((each for each in node.named_children if each.type in _NAME_TYPES), None)
+        if named is None and len(node.named_children) == 1:
+            named = node.named_children[0]
         if named is None:
             break
         node = named

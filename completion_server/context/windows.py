@@ -21,7 +21,7 @@ from completion_server.request import WorkspaceView
 from completion_server.secrets_filter import redact
 from completion_server.snippet import Snippet, SnippetKind
 
-_MAX_FILES = 12
+_MAX_FILES = 8
 _MAX_REMEMBERED = 64
 _MIN_NAMES = 4
 _MIN_LIKENESS = 0.2

@@ -1,44 +1,45 @@
 """Holes on lines that use a name defined in another file of the same repository, which is the workspace.
 
-Where the name is defined is read from outlines and imports, as serving does; a hole begins before such a name, so
-that the rest of the line cannot be written from the file alone. The idea is CrossCodeEval's (Ding et al. 2023,
-arXiv 2310.11248), which finds such names by static analysis.
+Where the name is defined is read from outlines, by names alone (``names_elsewhere``); a hole begins before such a
+name, so that the rest of the line cannot be written from the file alone. The idea is CrossCodeEval's (Ding et al.
+2023, arXiv 2310.11248), which finds such names by static analysis.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from completion_server.context.collect import ContextCollector
-from completion_server.context.definitions import imported_sources
-from completion_server.context.files import head_of, language_of
-from completion_server.context.imports import find_imports
+from completion_server.context.files import SourceText, language_of
 from completion_server.context.index import WorkspaceIndex
-from completion_server.document import Document
 from completion_server.evaluation.fim_infill import Completer, ask, first_text
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hole
 from completion_server.evaluation.held_out import SourceFile
+from completion_server.evaluation.names_elsewhere import NamesElsewhere, common_names, declared_names
 from completion_server.request import WorkspaceView
 
 KIND = "cross-file"
-_NAME = re.compile(r"[^\W\d]\w+")
-_IMPORT_LINE = re.compile(r"\s*(?:import|from|use|export|#include|require|package|mod)\b")
-_COMMENT_LINE = re.compile(r"\s*(?:#|//|\*|/\*)")
+_NO_CODE_LINE = re.compile(
+    r"\s*(?:(?:import|from|use|pub use|export|#\s*include|require|package|mod)\b"
+    r"|#(?!\s*(?:define|if|elif))|//|\*|/\*)"
+)
 _MIN_REST_CHARS, _MAX_REST_CHARS = 8, 120
 
 
 @dataclass(frozen=True)
 class CrossFileTask:
-    """One hole, the language, and the directory that its repository was written to."""
+    """One hole, the language, the directory that its repository was written to, and the names that are needed."""
 
     hole: Hole
     language: str
     root: Path
+    needed_names: tuple[str, ...] = ()
+    """In the order of the line; the middle begins with the first."""
 
 
 def make_cross_file_tasks(
@@ -53,9 +54,10 @@ def make_cross_file_tasks(
     for file in files:
         by_repository.setdefault(file.repository, []).append(file)
     by_language: dict[str, list[CrossFileTask]] = {}
+    common = common_names((file.repository, file.text) for file in files)
     for number, repository in enumerate(sorted(by_repository)):
         root = directory / f"repository_{number}"
-        for task in _tasks_of(by_repository[repository], root, rng):
+        for task in _tasks_of(by_repository[repository], root, common, rng):
             by_language.setdefault(task.language, []).append(task)
     for group in by_language.values():
         rng.shuffle(group)
@@ -75,27 +77,44 @@ def fill_cross_file_holes(
     Every workspace is indexed before it is asked about; each hole starts from empty caches and has no time limit.
     Those of one workspace follow each other.
     """
-    for task in sorted(tasks, key=lambda each: each.root):
-        view = WorkspaceView((), task.root.as_uri())
+    for task in by_workspace(tasks):
+        view = index_workspace(collector, task)
         service.clear_caches()
-        collector.collect(task.hole.document, task.hole.position, view, 0)
-        while collector.work():
-            pass
         text = first_text(ask(service, task.hole, workspace=view))
         yield FilledHole(task.language, KIND, task.hole.middle, text)
 
 
-def _tasks_of(files: Sequence[SourceFile], root: Path, rng: random.Random) -> Iterator[CrossFileTask]:
+def by_workspace(tasks: Sequence[CrossFileTask]) -> list[CrossFileTask]:
+    """Those of one workspace after each other: few are kept indexed."""
+    return sorted(tasks, key=lambda each: each.root)
+
+
+def index_workspace(collector: ContextCollector, task: CrossFileTask) -> WorkspaceView:
+    """Let ``collector`` (without a background) look at all files of the task's workspace."""
+    view = WorkspaceView((), task.root.as_uri())
+    collector.collect(task.hole.document, task.hole.position, view, 0)
+    while collector.work():
+        pass
+    collector.clear()
+    return view
+
+
+def _tasks_of(
+    files: Sequence[SourceFile], root: Path, common: Collection[str], rng: random.Random
+) -> Iterator[CrossFileTask]:
     if len(files) < 2:
         return
     written = [file for file in files if _write(file, root)]
     index = WorkspaceIndex(root)
     while index.work():
         pass
+    names = NamesElsewhere(index, [file.path for file in written], common)
     for file in written:
-        found = _find_hole(file, root, index, rng)
+        found = _find_hole(file, root, index, names, rng)
         if found is not None:
-            yield CrossFileTask(found, file.language, root)
+            # What was there must not be found again on the disk.
+            _write(replace(file, text=found.hole.document.text), root)
+            yield found
 
 
 def _write(file: SourceFile, root: Path) -> bool:
@@ -111,37 +130,43 @@ def _write(file: SourceFile, root: Path) -> bool:
     return True
 
 
-def _find_hole(file: SourceFile, root: Path, index: WorkspaceIndex, rng: random.Random) -> Hole | None:
+def _find_hole(
+    file: SourceFile, root: Path, index: WorkspaceIndex, names: NamesElsewhere, rng: random.Random
+) -> CrossFileTask | None:
     """The rest of a line from just before a name that another file defines and this one does not."""
     source = index.get(file.path)
     language_id = language_of(file.path)
     if source is None or language_id is None:
         return None
-    document = Document.from_text(file.text, language_id=language_id)
-    imports = find_imports(head_of(document.lines), language_id)
-    names = {
-        name
-        for wanted, other in imported_sources(imports, file.path, language_id, index)
-        for name in (wanted.names or other.by_name)
-        if name in other.by_name and name not in source.by_name
-    }
-    spans = list(_spans(document, names))
+    spans = list(_spans(file.text, source, names))
     if not spans:
         return None
-    start, end = rng.choice(spans)
+    start, end, needed = rng.choice(spans)
     uri = (root / file.path).as_uri()
-    return cut_hole(file.text, Span(SpanKind.REST_OF_LINE, start, end), uri=uri, language_id=language_id)
+    hole = cut_hole(file.text, Span(SpanKind.REST_OF_LINE, start, end), uri=uri, language_id=language_id)
+    return CrossFileTask(hole, file.language, root, needed)
 
 
-def _spans(document: Document, names: set[str]) -> Iterator[tuple[int, int]]:
-    """(start, end) of the rests of lines that begin with one of ``names``; never at a line's first character."""
+def _spans(text: str, source: SourceText, names: NamesElsewhere) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """(start, end, names) of rests of lines that begin with a needed name; never at a line's first character."""
+    declared = declared_names(text, source)
     offset = 0
-    for line in document.lines:
+    is_docstring = False
+    for line in text.splitlines(keepends=True):
         body = line.rstrip()
-        if not _IMPORT_LINE.match(line) and not _COMMENT_LINE.match(line):
-            for match in _NAME.finditer(body):
-                is_long_enough = _MIN_REST_CHARS <= len(body) - match.start() <= _MAX_REST_CHARS
-                if match[0] in names and body[: match.start()].strip() and is_long_enough:
-                    yield offset + match.start(), offset + len(body)
-                    break
+        num_quotes = body.count('"""') + body.count("'''")
+        is_code = not is_docstring and not num_quotes and not _NO_CODE_LINE.match(line)
+        is_docstring ^= num_quotes % 2 == 1
+        if is_code:
+            first = len(body) - len(body.lstrip()) + 1
+            needed = [each for each in names.in_line(body, first, source, declared) if not _is_quoted(body, each)]
+            start = needed[0].start() if needed else len(body)
+            if _MIN_REST_CHARS <= len(body) - start <= _MAX_REST_CHARS:
+                yield offset + start, offset + len(body), tuple(dict.fromkeys(match[0] for match in needed))
         offset += len(line)
+
+
+def _is_quoted(line: str, match: re.Match[str]) -> bool:
+    """Whether the name seems to stand inside of a string."""
+    before = line[: match.start()]
+    return any(before.count(quote) % 2 and quote in line[match.end() :] for quote in "\"'`")

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from completion_server.context.definitions import imported_sources, package_sources
 from completion_server.context.files import SourceText
 from completion_server.context.index import WorkspaceIndex
+from completion_server.context.reach import imported_sources, package_sources
 from completion_server.evaluation.fim_spans import Hole, Span, SpanKind
 from completion_server.evaluation.held_out import SourceFile
 from completion_server.snippet import CrossFileContext

@@ -1,8 +1,8 @@
 """Snippets for places in training files: what the server would show there, the repository being the workspace.
 
-The choice is ``context.collect``'s. Only the index differs: it knows the paths of a repository at once and reads a
-file when it is asked for, because examples come from all repositories in turn. What is kept are caches of bounded
-size, so the answer for a place never depends on what was asked before.
+The choice is ``context.collect``'s. Only the index differs: it knows paths and names of a repository at once and
+reads a file again when it is asked for, because examples come from all repositories in turn. What is kept are caches
+of bounded size, so the answer for a place never depends on what was asked before.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class ContextLimits:
     """``max_files``: of one repository, those nearest to its root; the others bound memory."""
 
     max_files: int = IndexLimits().max_files
-    max_repositories: int = 32
-    """Whose paths are kept."""
+    max_repositories: int = 512
+    """Whose paths and names are kept: making them again takes some 8 ms a file."""
     max_sources: int = 2_000
     """Files whose outlines are kept, of all repositories."""
 
@@ -46,9 +46,11 @@ class RepositoryIndex(WorkspaceIndex):
         self._texts: dict[str, str] = {}
         self._sources = sources
         for file in files:
-            if (language_id := language_of(file.path)) is not None:
+            if language_of(file.path) is not None:
                 self._texts[file.path] = file.text
-                self._put(file.path, SourceText(file.path, language_id, (), ""))
+                # Names that it defines and that of its package go into the look-ups; the rest is read when asked for.
+                self._put(file.path, self.get(file.path))
+                self._files[file.path] = SourceText(file.path, "", (), "")
 
     def get(self, path: str) -> SourceText | None:
         language_id = language_of(path)

@@ -58,11 +58,11 @@ def test_the_definition_of_an_imported_name_that_is_used(root: Path) -> None:
 
 def test_when_there_is_little_room_use_decides(root: Path) -> None:
     collector = settled_collector(root)
-    (snippet,) = collect(collector, root, MAIN.replace("areaˇ", "area(ˇ)"), 25).snippets
+    (snippet,) = collect(collector, root, MAIN.replace("areaˇ", "area(ˇ)"), 20).snippets
     assert "area" in snippet.text
     assert "Client" not in snippet.text
     collector.clear()
-    (snippet,) = collect(collector, root, MAIN.replace("size = areaˇ", "c = Client(ˇ)"), 25).snippets
+    (snippet,) = collect(collector, root, MAIN.replace("size = areaˇ", "c = Client(ˇ)"), 20).snippets
     assert "Client" in snippet.text
     assert "area" not in snippet.text
 
