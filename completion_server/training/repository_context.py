@@ -1,8 +1,8 @@
 """Snippets for places in training files: what the server would show there, the repository being the workspace.
 
 The choice is ``context.collect``'s. Only the index differs: it knows paths and names of a repository at once and
-reads a file again when it is asked for, because examples come from all repositories in turn. What is kept are caches
-of bounded size, so the answer for a place never depends on what was asked before.
+reads a file again when it is asked for, because examples come from all repositories in turn. What is kept are
+caches of bounded size, so the answer for a place never depends on what was asked before.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RepositoryIndex(WorkspaceIndex):
         for file in files:
             if language_of(file.path) is not None:
                 self._texts[file.path] = file.text
-                # Names that it defines and that of its package go into the look-ups; the rest is read when asked for.
+                # Its names and its package's go into the look-ups; the rest is read when asked for.
                 self._put(file.path, self.get(file.path))
                 self._files[file.path] = SourceText(file.path, "", (), "")
 
