@@ -16,6 +16,7 @@ from completion_server.document import Document, Position
 _MAX_HEAD_CHARS = 200
 _MAX_JOINED_LINES = 3
 _LINES_BEFORE, _LINES_AFTER = 8, 3
+_LINES_LOOKED_AT = 2000  # in both directions: the cost must not grow with the file
 _MAX_QUALIFIERS = 4
 _MAX_LINES_OF_NAME = 30
 _MAX_TYPES = 8
@@ -141,7 +142,8 @@ def types_of(steps: Sequence[str], document: Document, position: Position) -> li
     if name in SELF_NAMES:
         return list(_own_types(document, position))
     lines = document.lines
-    numbers = [number for number, line in enumerate(lines) if name in line]
+    first, end = max(position.line - _LINES_LOOKED_AT, 0), min(position.line + _LINES_LOOKED_AT, len(lines))
+    numbers = [number for number in range(first, end) if name in lines[number]]
     numbers.sort(key=lambda each: (each > position.line, abs(each - position.line)))
     found: dict[str, None] = {}
     for number in numbers[:_MAX_LINES_OF_NAME]:
@@ -162,7 +164,7 @@ def _types_in(line: str, name: str) -> Iterator[str]:
 def _own_types(document: Document, position: Position) -> Iterator[str]:
     """What the class around ``position`` is made from, or the type whose ``impl`` or method it is."""
     indent = len(document.lines[position.line]) - len(document.lines[position.line].lstrip())
-    for number in range(position.line, max(position.line - 2000, -1), -1):
+    for number in range(position.line, max(position.line - _LINES_LOOKED_AT, -1), -1):
         line = document.lines[number]
         head = _CLASS_HEAD.match(line) or _IMPL_HEAD.match(line)
         if head is not None and (len(line) - len(line.lstrip()) < indent or number == position.line):
