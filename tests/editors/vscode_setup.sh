@@ -21,7 +21,7 @@ step() { # step SECONDS NAME COMMAND...: one bounded step
   echo "vscode_setup: $name ($((SECONDS - began)) s)"
 }
 
-chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+has_chromium() { [ -n "$(type -P chromium chromium-browser google-chrome || true)" ]; }  # -P: programs only
 
 install_chromium() {
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || {
@@ -55,7 +55,7 @@ export root
 mkdir -p "$home"
 began=$SECONDS
 if [ "${1:-}" != --extension ]; then
-  chromium >/dev/null || step 300 "Chromium" bash -ec install_chromium
+  has_chromium || step 300 "Chromium" bash -ec install_chromium
   [ "$(cat "$home/installed" 2>/dev/null)" = "$node $code_server $playwright" ] \
     || step 420 "node 24, code-server, playwright-core" bash -ec install_editor
 fi
