@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -57,7 +58,8 @@ class Agreement:
 
     @property
     def same_next(self) -> float:
-        return self.num_same_next / self.num_positions
+        """NaN where nothing but what was forced has been written."""
+        return self.num_same_next / self.num_positions if self.num_positions else math.nan
 
 
 def measure_agreement(
