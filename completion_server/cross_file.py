@@ -56,6 +56,12 @@ class SnippetUser(Protocol):
     def shows_snippets(self, settings: Settings) -> bool: ...
 
 
+def snippet_budget(settings: Settings) -> int:
+    """Most tokens of snippets where prompts show any."""
+    context = settings.context
+    return min(context.max_snippet_tokens, context.max_prompt_tokens // 4)
+
+
 class CrossFile:
     """The context of one service. Without a source every document is read, and alone."""
 
@@ -69,8 +75,7 @@ class CrossFile:
         """Most tokens of snippets; 0 where prompts show none."""
         if self._source is None or not self._prompts.shows_snippets(self.settings):
             return 0
-        context = self.settings.context
-        return min(context.max_snippet_tokens, context.max_prompt_tokens // 4)
+        return snippet_budget(self.settings)
 
     def reason_to_skip(self, request: CompletionRequest) -> str | None:
         """Why the document gets no completions, or this place none: a secret is being written. None: it does."""

@@ -13,6 +13,7 @@ from completion_server.bootstrap import cache_dir_of
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import make_console, make_facts_table, make_table, print_json
 from completion_server.context.collect import ContextCollector
+from completion_server.cross_file import snippet_budget
 from completion_server.evaluation.context_bench import measure_context
 from completion_server.evaluation.context_recall import RecalledHole, count_recall, layout_of, recalled_holes
 from completion_server.evaluation.cross_file_holes import make_cross_file_tasks
@@ -55,7 +56,7 @@ def run_recall(options: CommonOptions, task: RecallTask, *, as_json: bool = Fals
 
     settings = options.resolve().settings
     directory = ensure_local(settings.model.name, cache_dir_of(settings.model), settings.model.offline)
-    budget = min(settings.context.max_snippet_tokens, settings.context.max_prompt_tokens // 4)
+    budget = snippet_budget(settings)
     with tempfile.TemporaryDirectory() as scratch:
         files = read_split(task.corpus, task.split)
         tasks = make_cross_file_tasks(files, Path(scratch).resolve(), task.num_holes, task.seed)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from completion_server.training.adapt import AdaptTask, prepare_adapt
 from completion_server.training.checkpoint import find_checkpoints
+from completion_server.training.earlier_stage import RUN_NAME
 from completion_server.training.error import TrainingError
 from completion_server.training.schedule import Schedule
 from completion_server.training.trainer import Trainer
@@ -29,6 +30,7 @@ def prepare_finish(task: AdaptTask, num_steps: int) -> Trainer:
     copied = directory / "checkpoints" / start.name
     if not find_checkpoints(directory / "checkpoints"):
         shutil.copytree(start, copied, dirs_exist_ok=True)
+        shutil.copy(task.directory / RUN_NAME, directory)  # says which type the run computes in
     old = task.settings.schedule
     schedule = Schedule(old.peak, first_step + num_steps, old.num_warmup_steps, "wsd", first_step)
     settings = replace(task.settings, schedule=schedule)

@@ -12,6 +12,7 @@ import msgspec
 from completion_server.backends.loading import read_config
 from completion_server.bootstrap import build_service
 from completion_server.config import RemoteSettings, Settings
+from completion_server.cross_file import snippet_budget
 from completion_server.evaluation.fim_infill import with_nothing_hidden
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.prompt.build import ModelFacts, PromptBuilder
@@ -82,11 +83,9 @@ def personalise(
 def served_rates(model: Path, settings: Settings) -> FimRates:
     """Examples with snippets of other files only where the server shows them for ``model`` with ``settings``."""
     facts = ModelFacts(read_config(model).get("model_type"))
-    context = settings.context
     if not PromptBuilder(Tokenizer.from_directory(model), facts).shows_snippets(settings):
         return FimRates()
-    max_tokens = min(context.max_snippet_tokens, context.max_prompt_tokens // 4)
-    return FimRates(snippets=_SNIPPET_SHARE, max_snippet_tokens=max_tokens)
+    return FimRates(snippets=_SNIPPET_SHARE, max_snippet_tokens=snippet_budget(settings))
 
 
 def _adapt_task(task: PersonaliseTask, corpus: Path, rates: FimRates) -> AdaptTask:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from completion_server.usage_log.place import DATABASE_NAME, TRACES_NAME
 from completion_server.usage_log.store import read_rows
@@ -15,11 +18,19 @@ def start(tmp_path: Path, **environment: str) -> RawClient:
     return RawClient(*FAKE_SERVER, env={**os.environ, "XDG_STATE_HOME": str(tmp_path), **environment})
 
 
-def test_what_becomes_of_a_suggestion_is_counted(tmp_path: Path) -> None:
-    with start(tmp_path) as raw:
+@contextmanager
+def suggestion(tmp_path: Path, **environment: str) -> Iterator[tuple[RawClient, dict[str, Any]]]:
+    """A client, and the one item that it was sent; the server has left afterwards."""
+    with start(tmp_path, **environment) as raw:
         client = raw.ready()
         client.open("x = \n")
         (item,) = client.call("textDocument/inlineCompletion", inline_params(0, 4))["items"]
+        yield client, item
+        assert client.leave() == 0
+
+
+def test_what_becomes_of_a_suggestion_is_counted(tmp_path: Path) -> None:
+    with suggestion(tmp_path) as (client, item):
         client.notify("textDocument/didShowCompletion", {"item": item})
         client.notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": 4})
         for nonsense in (None, [], {"item": 3}, {"item": {"command": {"arguments": [1]}}, "acceptedLength": "x"}):
@@ -29,7 +40,6 @@ def test_what_becomes_of_a_suggestion_is_counted(tmp_path: Path) -> None:
         params = {"command": command["command"], "arguments": command["arguments"]}
         assert client.call("workspace/executeCommand", params) == {"recorded": True}
         assert client.command("accepted", "unknown") == {"recorded": False}
-        assert client.leave() == 0
     folder = tmp_path / "completion-server"
     (row,) = read_rows(folder / DATABASE_NAME)
     assert (row["outcome"], row["num_accepted_chars"], row["is_confirmed"]) == ("accepted", 17, 1)
@@ -40,24 +50,16 @@ def test_what_becomes_of_a_suggestion_is_counted(tmp_path: Path) -> None:
 
 
 def test_what_is_sent_away_is_counted(tmp_path: Path) -> None:
-    with start(tmp_path) as raw:
-        client = raw.ready()
-        client.open("x = \n")
-        (item,) = client.call("textDocument/inlineCompletion", inline_params(0, 4))["items"]
+    with suggestion(tmp_path) as (client, item):
         client.notify("textDocument/didRejectCompletion", {"item": item})
-        assert client.leave() == 0
     (row,) = read_rows(tmp_path / "completion-server" / DATABASE_NAME)
     assert row["outcome"] == "ignored"
 
 
 def test_switched_off_nothing_is_written(tmp_path: Path) -> None:
     off = {"COMPLETION_SERVER_LOG_ACCEPTANCE": "false", "COMPLETION_SERVER_LOG_TRACES": "false"}
-    with start(tmp_path, **off) as raw:
-        client = raw.ready()
-        client.open("x = \n")
-        (item,) = client.call("textDocument/inlineCompletion", inline_params(0, 4))["items"]
+    with suggestion(tmp_path, **off) as (_, item):
         assert "command" not in item
-        assert client.leave() == 0
     assert list(tmp_path.iterdir()) == []
 
 

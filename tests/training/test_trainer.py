@@ -138,6 +138,13 @@ def test_finishing_leaves_the_run_and_decays_to_zero(tiny_model: Path, corpus: P
     assert newest_adapter(tmp_path) == finish.checkpoints / "step-00000007"
 
 
+def test_finishing_computes_in_the_type_of_the_run(tiny_model: Path, corpus: Path, tmp_path: Path) -> None:
+    task = replace(make_task(tiny_model, corpus, tmp_path, 6), dtype="bfloat16")
+    run = prepare_adapt(task)
+    run.run(lambda: run.state.step >= 1)
+    assert prepare_finish(replace(task, dtype="auto"), 1).decoder.dtype is torch.bfloat16
+
+
 def test_old_checkpoints_go(tiny_model: Path, corpus: Path, tmp_path: Path) -> None:
     trainer = prepare_adapt(make_task(tiny_model, corpus, tmp_path))
     for step in range(4):
