@@ -139,6 +139,15 @@ class LatencySettings(Struct, frozen=True, rename="camel", kw_only=True):
     invoked_timeout_ms: Annotated[
         int, Meta(ge=10, le=60_000, description="Time limit for a suggestion asked for by hand, in ms.")
     ] = 1500
+    max_debounce_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2000,
+            description="Longest wait for the next key before the model is asked, in ms; only while keys come"
+            " faster than replies, and only as long as they usually take. 0: none.",
+        ),
+    ] = 0
     prefill_chunk_ms: Annotated[
         int,
         Meta(ge=5, le=1000, description="Longest stretch of work between two looks at the clock, in ms."),

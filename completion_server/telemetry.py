@@ -50,6 +50,7 @@ class Telemetry:
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MAX_WAITING)
         self._thread: threading.Thread | None = None
         self._recorder: _Recorder | None = None
+        self._is_closed = False
 
     def apply_endpoint(self, endpoint: str) -> None:
         """Export to the collector at ``endpoint`` (``http://host:port``) from now on; "" for nowhere."""
@@ -70,11 +71,11 @@ class Telemetry:
     def close(self, timeout_seconds: float = 1.0) -> None:
         """Send what waits, for at most so long."""
         if self._thread is not None:
-            with contextlib.suppress(queue.Full):
-                self._queue.put_nowait(None)
+            self._is_closed = True
+            self._put(None)  # a full queue needs no waking
             self._thread.join(timeout_seconds)
 
-    def _put(self, task: Callable[[], None]) -> None:
+    def _put(self, task: Callable[[], None] | None) -> None:
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(task)
 
@@ -86,6 +87,8 @@ class Telemetry:
                 task()
             except Exception:
                 log.exception("telemetry failed")
+            if self._is_closed and self._queue.empty():
+                break
         self._stop()
 
     def _start(self, endpoint: str) -> None:

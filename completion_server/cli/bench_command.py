@@ -50,6 +50,7 @@ def bench_latency(  # noqa: PLR0913 - one parameter per option
 @app.command("replay")
 def bench_replay(  # noqa: PLR0913 - one parameter per option
     peers: replay_option.PeersOption = "",
+    variant: replay_option.VariantOption = None,
     sessions: replay_option.SessionsOption = "",
     keys: replay_option.KeysOption = 60,
     repeats: replay_option.RepeatsOption = 3,
@@ -79,6 +80,7 @@ def bench_replay(  # noqa: PLR0913 - one parameter per option
     use_log_level(log_level)
     task = command.ReplayTask(
         peers=command.peer_names(peers),
+        variants=command.variants_of(variant or ()),
         kinds=command.kind_names(sessions),
         num_keys=keys,
         num_repeats=repeats,

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from completion_server.backends.threads import choose_num_threads
 from completion_server.cli.bench_replay_report import show_growth, show_replay
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import ShowProgress, make_console, print_json, shown_progress
 from completion_server.cli.server_process import started_server
-from completion_server.config import Settings
+from completion_server.config import Settings, load_settings
 from completion_server.errors import CompletionServerError
 from completion_server.evaluation.machine import describe_machine, package_version
 from completion_server.evaluation.replay.comparison import PlayOptions, play_in_turns, ratios
@@ -32,6 +34,7 @@ from completion_server.evaluation.replay.plot import check_plotting, draw_ghost_
 from completion_server.evaluation.replay.process_tree import busy_process, child_pids
 from completion_server.evaluation.replay.session import Session
 from completion_server.evaluation.replay.source import read_sources
+from completion_server.lsp.configuration import merge_options
 
 _OURS = "ours"
 _MAX_REST_S = 5.0
@@ -41,10 +44,19 @@ _VERSIONS = ("torch", "transformers", "xllamacpp")
 
 
 @dataclass(frozen=True)
+class Variant:
+    """Ours once more, with one setting changed; named as it was asked for."""
+
+    name: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class ReplayTask:
     """What is typed, against whom, and how."""
 
     peers: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
     kinds: tuple[str, ...] = KINDS
     num_keys: int = 60
     num_repeats: int = 3
@@ -85,9 +97,8 @@ class _ServerOptions(CommonOptions):
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def editor_options(self) -> dict[str, Any]:
-        options = {**super().editor_options(), **self.extra}
-        options["model"] = {**super().editor_options().get("model", {}), **self.extra.get("model", {})}
-        return options
+        merged: dict[str, Any] = merge_options(super().editor_options(), self.extra)
+        return merged
 
 
 def run_replay(
@@ -166,6 +177,25 @@ def peer_names(text: str) -> tuple[str, ...]:
     return parse_names(text, PEER_NAMES, "peer")
 
 
+def variants_of(texts: Sequence[str]) -> tuple[Variant, ...]:
+    """What ``--variant`` asks for. Raises CompletionServerError for what is no setting or no value of it."""
+    return tuple(Variant(text, _changed_setting(text)) for text in dict.fromkeys(texts))
+
+
+def _changed_setting(text: str) -> dict[str, Any]:
+    dotted, _, value = text.partition("=")
+    try:
+        options: Any = msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        options = value
+    for name in reversed(dotted.strip().split(".")):
+        options = {name: options}
+    loaded = load_settings(None, options, {})
+    if loaded.warnings:
+        raise CompletionServerError(f"--variant {text}: {loaded.warnings[0]}")
+    return dict(options)
+
+
 def kind_names(text: str) -> tuple[str, ...]:
     """The kinds of sessions that ``--sessions`` names; all without any."""
     return parse_names(text, KINDS, "kind of session") or KINDS
@@ -191,7 +221,8 @@ async def _play(
         async with _started(options, task, settings, progress) as (peers, model):
             # Only now: the busy process is to disturb the typing, not the loading.
             with busy_process() if task.is_loaded else contextlib.nullcontext():
-                play = PlayOptions(task.pace, task.num_probes, _MAX_REST_S if task.peers else 0.0)
+                max_rest_s = _MAX_REST_S if len(peers) > 1 else 0.0
+                play = PlayOptions(task.pace, task.num_probes, max_rest_s)
                 return await play_in_turns(peers, repeats, play, progress), model
 
 
@@ -219,6 +250,11 @@ async def _started(
     async with AsyncExitStack() as stack:
         editor, model = await stack.enter_async_context(started_server(served, progress))
         peers: list[Peer] = [OwnServer(editor, min(child_pids() - known), _OURS)]
+        for variant in task.variants:
+            known = child_pids()
+            changed = dataclasses.replace(served, extra=merge_options(extra, variant.options))
+            variant_editor, _ = await stack.enter_async_context(started_server(changed, progress))
+            peers.append(OwnServer(variant_editor, min(child_pids() - known), variant.name))
         for name in task.peers:
             assert local is not None
             progress(f"starting {name}", None)
@@ -233,8 +269,9 @@ def _report(
     runs: Mapping[str, list[list[SessionRun]]],
     timeout_ms: float,
 ) -> dict[str, Any]:
+    is_ours = {_OURS, *(variant.name for variant in task.variants)}
     figures = {
-        name: summarize_by_kind(_flat(of_peer), timeout_ms if name == _OURS else None)
+        name: summarize_by_kind(_flat(of_peer), timeout_ms if name in is_ours else None)
         for name, of_peer in runs.items()
     }
     return {

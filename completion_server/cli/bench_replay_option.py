@@ -11,6 +11,14 @@ PeersOption = Annotated[
     str,
     typer.Option("--peers", metavar="NAMES", help="Also: llama-infill, llama-completion, transformers (commas)."),
 ]
+VariantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        metavar="SETTING=VALUE",
+        help="Also: this server with one setting (latency.maxDebounceMs=150) changed; may be repeated.",
+    ),
+]
 SessionsOption = Annotated[
     str,
     typer.Option(

@@ -19,6 +19,7 @@ from functools import partial
 
 from completion_server.config import Settings
 from completion_server.errors import CompletionServerError, SharedEngineError
+from completion_server.lsp.debounce import Debounce
 from completion_server.lsp.job import (
     BuildService,
     IdleWork,
@@ -29,6 +30,7 @@ from completion_server.lsp.job import (
     reading,
     returning,
 )
+from completion_server.lsp.pending import PendingJobs
 from completion_server.request import Completion, CompletionRequest, FinishReason
 from completion_server.scheduling import compute_steadily, forget_loaded_objects
 
@@ -69,6 +71,7 @@ class CompletionWorker:
         build_service: BuildService,
         on_state: Callable[[], None],
         on_progress: ReportProgress,
+        debounce: Debounce | None = None,
     ) -> None:
         """``on_state`` is called after each change of state, ``on_progress`` while loading, on any thread."""
         self._build_service = build_service
@@ -82,7 +85,8 @@ class CompletionWorker:
         self._applied: Settings | None = None
         self._service: Service | None = None
         self._service_status: dict[str, object] = {}
-        self._pending: dict[str, Job] = {}
+        self._pending = PendingJobs()
+        self._debounce = debounce or Debounce()
         self._running: Job | None = None
         self._chores: deque[tuple[Callable[[Service], None], Future[bool]]] = deque()
         self._idle_work: IdleWork | None = None
@@ -96,14 +100,14 @@ class CompletionWorker:
             if self._state is not WorkerState.NOT_STARTED:
                 self.apply_settings(settings)
                 return
-            self._wanted = settings
+            self._want(settings)
             self._set_state(WorkerState.LOADING, f"loading {settings.source_name}")
         self._thread.start()
 
     def apply_settings(self, settings: Settings) -> None:
         """Use ``settings`` from the next job on. A change of the model, or an earlier failure, loads anew."""
         with self._condition:
-            self._wanted = settings
+            self._want(settings)
             if self._state is WorkerState.ERROR or self._is_other_model(settings):
                 self._set_state(WorkerState.LOADING, f"loading {settings.source_name}")
                 self._withdraw_all("the model is changed")
@@ -117,6 +121,7 @@ class CompletionWorker:
         job = Job(request)
         known = self._recall(request)
         with self._condition:
+            self._debounce.note_key(request)
             if self._state is not WorkerState.READY:
                 is_early = self._state is WorkerState.NOT_STARTED
                 reason = WorkerState.LOADING.value if is_early else self._state.value
@@ -127,7 +132,7 @@ class CompletionWorker:
                 job.follow_up = following(request, known)
                 job.resolve(known)
                 return job
-            self._pending[job.uri] = job
+            self._pending.put(job, self._debounce.due_at(request))
             self._stop_idle_work()
             self._condition.notify_all()
         return job
@@ -152,7 +157,7 @@ class CompletionWorker:
     def withdraw(self, job: Job, reason: str) -> None:
         """Give up one job: it does not start any more, or ends after the forward pass that runs now."""
         with self._condition:
-            self._forget_pending(job)
+            self._pending.forget(job)
             job.withdraw(reason)
 
     def continue_later(self, job: Job) -> None:
@@ -188,7 +193,7 @@ class CompletionWorker:
     def expire(self, job: Job) -> None:
         """Answer a job whose deadline passed while it waited; one that runs looks at the clock itself."""
         with self._condition:
-            if self._forget_pending(job):
+            if self._pending.forget(job):
                 job.resolve(Completion.empty(FinishReason.DEADLINE, {"reason": "waited for other work"}))
 
     def withdraw_document(self, uri: str, reason: str) -> None:
@@ -238,25 +243,23 @@ class CompletionWorker:
         self._state, self._message = state, message
         self._on_state()
 
+    def _want(self, settings: Settings) -> None:
+        self._wanted = settings
+        self._debounce.max_seconds = settings.latency.max_debounce_ms / 1000
+
     def _is_other_model(self, settings: Settings) -> bool:
         applied = self._applied
         return applied is not None and (applied.model, applied.remote) != (settings.model, settings.remote)
 
-    def _forget_pending(self, job: Job) -> bool:
-        if self._pending.get(job.uri) is not job:
-            return False
-        del self._pending[job.uri]
-        return True
-
     def _withdraw_document(self, uri: str, reason: str) -> None:
-        waiting = self._pending.pop(uri, None)
+        waiting = self._pending.pop(uri)
         if waiting is not None:
             waiting.withdraw(reason)
         if self._running is not None and self._running.uri == uri:
             self._running.withdraw(reason)
 
     def _withdraw_all(self, reason: str) -> None:
-        for uri in list(self._pending):
+        for uri in self._pending.uris():
             self._withdraw_document(uri, reason)
         if self._running is not None:
             self._running.withdraw(reason)
@@ -290,7 +293,7 @@ class CompletionWorker:
                 task = self._choose_task()
                 if task is not None or self._state is WorkerState.STOPPED:
                     return task
-                self._condition.wait()
+                self._condition.wait(self._pending.seconds_to_next(time.monotonic()))
 
     def _choose_task(self) -> Callable[[], None] | None:
         if self._state is WorkerState.LOADING:
@@ -303,8 +306,8 @@ class CompletionWorker:
         if self._chores:
             return partial(self._do_chore, service, *self._chores.popleft())
         if self._pending:
-            _uri, self._running = self._pending.popitem()
-            return partial(self._complete, service, self._running)
+            self._running = self._pending.pop_due(time.monotonic())
+            return None if self._running is None else partial(self._complete, service, self._running)
         if self._idle_work is not None:
             self._running_idle_work, self._idle_work = self._idle_work, None
             return partial(self._do_idle_work, service, self._running_idle_work)
@@ -374,8 +377,10 @@ class CompletionWorker:
             self._running = None
             self._refresh_status(service)
             job.follow_up = following(request, completion)
+            now = time.monotonic()
+            self._debounce.note_reply(now - job.started_at, is_whole=job.withdrawn_at is None)
             if job.withdrawn_at is not None:
-                self._cancel_to_idle_ms.append((time.monotonic() - job.withdrawn_at) * 1000)
+                self._cancel_to_idle_ms.append((now - job.withdrawn_at) * 1000)
         job.resolve(completion)
 
     def _do_idle_work(self, service: Service, work: IdleWork) -> None:

@@ -59,6 +59,17 @@ def test_as_json_nothing_else_is_printed(tmp_path: Path) -> None:
     assert (value["sessions"][0]["source"], value["is_loaded"]) == ("mine.py", True)
 
 
+def test_a_variant_is_this_server_with_one_setting_changed() -> None:
+    names = ["latency.maxDebounceMs=150", "generation.suggestions=eager"]
+    variants = [part for name in names for part in ("--variant", name)]
+    result = run("--keys", "8", "--repeats", "1", "--sessions", "line", "--json", *variants)
+    assert result.exit_code == 0, result.output
+    value = json.loads(result.stdout)
+    assert list(value["figures"]) == ["ours", *names]
+    assert list(value["ratios"]) == names
+    assert len({figures["all"]["num_keys"] for figures in value["figures"].values()}) == 1
+
+
 def test_growth_compares_a_short_file_with_a_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "_FILLER_BLOCK", 10)
     monkeypatch.setattr("completion_server.cli.bench_replay_command._LONG_LINES", 2000)
@@ -75,6 +86,8 @@ def test_growth_compares_a_short_file_with_a_long_one(monkeypatch: pytest.Monkey
     [
         (("--peers", "ollama"), "no such peer: ollama (known: llama-infill, llama-completion, transformers)"),
         (("--sessions", "dance"), "no such kind of session: dance"),
+        (("--variant", "latency.maxDebounce=9"), "unknown setting latency.maxDebounce (did you mean"),
+        (("--variant", "latency.maxDebounceMs=soon"), "latency.maxDebounceMs = 'soon' is ignored"),
     ],
 )
 def test_unknown_names_are_refused(arguments: tuple[str, ...], message: str) -> None:

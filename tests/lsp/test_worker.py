@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from completion_server.config import GenerationSettings, ModelSettings, Settings
+from completion_server.config import GenerationSettings, LatencySettings, ModelSettings, Settings
 from completion_server.document import Document, Position
 from completion_server.errors import ModelNotFoundError
+from completion_server.lsp.debounce import Debounce
 from completion_server.lsp.job import Job
 from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.request import (
@@ -103,11 +104,13 @@ class SteppedService:
 class Bench:
     """A worker, its present service and helpers to drive both."""
 
-    def __init__(self) -> None:
+    def __init__(self, debounce: Debounce | None = None) -> None:
         self.services: SimpleQueue[SteppedService] = SimpleQueue()
         self.failures: list[BaseException] = []
         self.states: SimpleQueue[None] = SimpleQueue()
-        self.worker = CompletionWorker(self.build, lambda: self.states.put(None), lambda _message, _fraction: None)
+        self.worker = CompletionWorker(
+            self.build, lambda: self.states.put(None), lambda _message, _fraction: None, debounce
+        )
         self.service: SteppedService
 
     def build(self, settings: Settings, progress: Callable[[str, float | None], None]) -> SteppedService:
@@ -195,6 +198,55 @@ def test_a_newer_request_supersedes_a_running_and_a_waiting_one(bench: Bench) ->
     bench.expect("cancelled", "1")
     bench.expect("complete", "3")
     assert text(newest) == "3"
+
+
+class LongDebounce(Debounce):
+    """Lets one request wait for an hour, and the others not at all."""
+
+    def __init__(self, patient: str) -> None:
+        super().__init__()
+        self._patient = patient
+
+    def due_at(self, request: CompletionRequest) -> float:
+        return request.arrived_at + (3600 if request.request_id == self._patient else 0)
+
+
+def test_a_request_that_waits_for_the_next_key_costs_nothing_when_it_comes() -> None:
+    bench = Bench(LongDebounce("1")).ready()
+    overtaken = bench.submit("1")
+    bench.submit("other", uri="b")
+    bench.expect("complete", "other")
+    newest = bench.submit("2")
+    bench.passes(6)
+    bench.expect("complete", "2")
+    assert (text(newest), result(overtaken).finish_reason) == ("2", FinishReason.CANCELLED)
+    assert overtaken.started_at is None
+    assert bench.worker.stop(GUARD_SECONDS)
+
+
+def test_the_model_is_asked_when_the_wait_is_over() -> None:
+    bench = Bench(_Soon()).ready()
+    bench.passes(3)
+    job = bench.submit("1")
+    assert text(job) == "1"
+    assert job.started_at is not None
+    assert job.started_at >= job.request.arrived_at + _Soon.seconds
+    assert bench.worker.stop(GUARD_SECONDS)
+
+
+class _Soon(Debounce):
+    seconds = 0.02
+
+    def due_at(self, request: CompletionRequest) -> float:
+        return request.arrived_at + self.seconds
+
+
+def test_the_longest_wait_is_a_setting() -> None:
+    debounce = Debounce()
+    bench = Bench(debounce).ready()
+    bench.worker.apply_settings(Settings(latency=LatencySettings(max_debounce_ms=250)))
+    assert debounce.max_seconds == 0.25
+    assert bench.worker.stop(GUARD_SECONDS)
 
 
 def test_a_withdrawn_job_ends_after_the_pass_that_runs(bench: Bench) -> None:

@@ -117,6 +117,9 @@ def test_recording_waits_for_nobody_and_closing_not_for_long() -> None:
     record(telemetry, *[TRACE] * 5000)  # more than may wait
     telemetry.close(0.01)
     is_open.set()
+    # A thread that goes on draws random span ids under the tests that follow.
+    telemetry.close(60)
+    assert "telemetry" not in [thread.name for thread in threading.enumerate()]
 
 
 class Collector(ThreadingHTTPServer):

@@ -23,6 +23,7 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "remote.fimFormat",
   "latency.automaticTimeoutMs",
   "latency.invokedTimeoutMs",
+  "latency.maxDebounceMs",
   "latency.prefillChunkMs",
   "generation.automaticMaxTokens",
   "generation.invokedMaxTokens",
