@@ -306,7 +306,7 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
             "--context",
             min=0,
             metavar="N",
-            help="Also N holes that need a name of another file, without and with snippets of other files.",
+            help="Also N holes that need a name of another file and N elsewhere, without and with snippets.",
         ),
     ] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the scores to this JSON file.")] = None,

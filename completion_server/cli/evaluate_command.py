@@ -23,6 +23,7 @@ from completion_server.evaluation.fim_infill import Task, fill_holes, make_tasks
 from completion_server.evaluation.fim_score import FilledHole, score, wilson_interval
 from completion_server.evaluation.held_out import SourceFile, read_split
 from completion_server.evaluation.machine import describe_machine
+from completion_server.evaluation.paired import mcnemar_p
 from completion_server.service import CompletionService
 
 _ALL = "all"
@@ -41,7 +42,8 @@ class EvaluationTask:
     measures_likelihood: bool = False
     """Also measure how surprised the model is by the middles and by plain text (native families only)."""
     num_cross_file: int = 0
-    """Also fill so many holes that need a name of another file, without and with snippets of other files."""
+    """Also fill so many holes that need a name of another file, and as many elsewhere in the same workspaces,
+    without and with snippets of other files."""
 
 
 def run(
@@ -109,21 +111,33 @@ def _cross_file_scores(
     files: Sequence[SourceFile],
     progress: ShowProgress,
 ) -> list[dict[str, Any]]:
-    """The same holes without and with snippets; a row for each."""
+    """The same holes without and with snippets; a row for each kind and mode."""
     rows = []
     with tempfile.TemporaryDirectory() as directory:
-        holes = make_cross_file_tasks(files, Path(directory).resolve(), task.num_cross_file, task.seed)
+        root, count = Path(directory).resolve(), task.num_cross_file
+        holes = make_cross_file_tasks(files, root, count, task.seed, max_elsewhere=count)
+        filled: dict[str, list[FilledHole]] = {}
         for mode in ("off", "on") if holes else ():
             context = replace(settings.context, cross_file=mode)
             service.apply_settings(replace(settings, context=context))
-            filled = []
+            filled[mode] = []
             for hole in fill_cross_file_holes(service, collector, holes):
-                filled.append(hole)
-                progress(f"{settings.model.name}: context {mode}", len(filled) / len(holes))
-            facts = {"model": settings.model.name, "fim_format": service.status().get("fim_format")}
-            rows.append({**facts, "kind": f"cross-file, context {mode}", **asdict(score(filled))})
+                filled[mode].append(hole)
+                progress(f"{settings.model.name}: context {mode}", len(filled[mode]) / len(holes))
     service.apply_settings(settings)
+    facts = {"model": settings.model.name, "fim_format": service.status().get("fim_format")}
+    for kind in dict.fromkeys(hole.kind for hole in filled.get("off", [])):
+        off, on = ([hole for hole in filled[mode] if hole.kind == kind] for mode in ("off", "on"))
+        gained, lost = _num_only_exact(on, off), _num_only_exact(off, on)
+        rows.append({**facts, "kind": f"{kind}, context off", **asdict(score(off))})
+        more = {"num_gained": gained, "num_lost": lost, "p_value": mcnemar_p(gained, lost)}
+        rows.append({**facts, "kind": f"{kind}, context on", **asdict(score(on)), **more})
     return rows
+
+
+def _num_only_exact(here: Sequence[FilledHole], there: Sequence[FilledHole]) -> int:
+    """Holes that are filled exactly here and not there."""
+    return sum(one.is_exact and not other.is_exact for one, other in zip(here, there, strict=True))
 
 
 def _likelihood(model: ModelSettings, tasks: Sequence[Task], files: Sequence[SourceFile]) -> dict[str, Any]:
@@ -163,6 +177,13 @@ def _show(console: Console, rows: list[dict[str, Any]], *, num_tasks: int) -> No
             "-" if stopped is None else f"{stopped:.0%}",
         )
     console.print(table)
+    for row in rows:
+        if "p_value" in row:
+            console.print(
+                f"{Path(row['model']).name}, {row['kind']}: exact in {row['num_gained']} more holes and in"
+                f" {row['num_lost']} no more (exact McNemar p = {row['p_value']:.2g})",
+                soft_wrap=True,
+            )
 
 
 def _show_more(console: Console, passed: list[dict[str, Any]], likelihoods: list[dict[str, Any]]) -> None:

@@ -2,7 +2,8 @@
 
 Where the name is defined is read from outlines, by names alone (``names_elsewhere``); a hole begins before such a
 name, so that the rest of the line cannot be written from the file alone. The idea is CrossCodeEval's (Ding et al.
-2023, arXiv 2310.11248), which finds such names by static analysis.
+2023, arXiv 2310.11248), which finds such names by static analysis. Beside them, holes elsewhere in the same
+workspaces, where no such name stands: what other files' text must not make worse.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from completion_server.context.files import SourceText, language_of
 from completion_server.context.index import WorkspaceIndex
 from completion_server.evaluation.fim_infill import Completer, ask, first_text
 from completion_server.evaluation.fim_score import FilledHole
-from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hole
+from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hole, pick_span
 from completion_server.evaluation.held_out import SourceFile
 from completion_server.evaluation.names_elsewhere import NamesElsewhere, common_names, declared_names
 from completion_server.request import WorkspaceView
 
 KIND = "cross-file"
+ELSEWHERE_KIND = "elsewhere"
 _NO_CODE_LINE = re.compile(
     r"\s*(?:(?:import|from|use|pub use|export|#\s*include|require|package|mod)\b"
     r"|#(?!\s*(?:define|if|elif))|//|\*|/\*)"
 )
+_MAX_TRIES_ELSEWHERE = 5
 _MIN_REST_CHARS, _MAX_REST_CHARS = 8, 120
 
 
@@ -39,34 +42,46 @@ class CrossFileTask:
     language: str
     root: Path
     needed_names: tuple[str, ...] = ()
-    """In the order of the line; the middle begins with the first."""
+    """In the order of the line; the middle begins with the first. None of them: a hole elsewhere."""
+
+    @property
+    def kind(self) -> str:
+        return KIND if self.needed_names else ELSEWHERE_KIND
 
 
 def make_cross_file_tasks(
-    files: Sequence[SourceFile], directory: Path, max_tasks: int, seed: int = 0
+    files: Sequence[SourceFile], directory: Path, max_tasks: int, seed: int = 0, *, max_elsewhere: int = 0
 ) -> list[CrossFileTask]:
-    """Up to ``max_tasks`` holes, one per file, spread over languages.
+    """Up to ``max_tasks`` holes, one per file, spread over languages, and up to ``max_elsewhere`` elsewhere, too.
 
     The repositories are written below ``directory``. The same for the same files and seed.
     """
-    rng = random.Random(seed)
+    rng, rng_elsewhere = random.Random(seed), random.Random(f"elsewhere/{seed}")
     by_repository: dict[str, list[SourceFile]] = {}
     for file in files:
         by_repository.setdefault(file.repository, []).append(file)
-    by_language: dict[str, list[CrossFileTask]] = {}
+    tasks: list[CrossFileTask] = []
     common = common_names((file.repository, file.text) for file in files)
     for number, repository in enumerate(sorted(by_repository)):
         root = directory / f"repository_{number}"
-        for task in _tasks_of(by_repository[repository], root, common, rng):
-            by_language.setdefault(task.language, []).append(task)
+        tasks += _tasks_of(by_repository[repository], root, common, rng, rng_elsewhere if max_elsewhere else None)
+    needed, elsewhere = ([task for task in tasks if task.kind == kind] for kind in (KIND, ELSEWHERE_KIND))
+    return [*_spread(needed, max_tasks, rng), *_spread(elsewhere, max_elsewhere, rng_elsewhere)]
+
+
+def _spread(tasks: Sequence[CrossFileTask], max_tasks: int, rng: random.Random) -> Iterator[CrossFileTask]:
+    """As many of each language, as far as they go."""
+    by_language: dict[str, list[CrossFileTask]] = {}
+    for task in tasks:
+        by_language.setdefault(task.language, []).append(task)
     for group in by_language.values():
         rng.shuffle(group)
-    tasks: list[CrossFileTask] = []
-    while len(tasks) < max_tasks and any(by_language.values()):
+    num_left = max_tasks
+    while num_left and any(by_language.values()):
         for language in sorted(by_language):
-            if by_language[language] and len(tasks) < max_tasks:
-                tasks.append(by_language[language].pop())
-    return tasks
+            if by_language[language] and num_left:
+                num_left -= 1
+                yield by_language[language].pop()
 
 
 def fill_cross_file_holes(
@@ -81,7 +96,7 @@ def fill_cross_file_holes(
         view = index_workspace(collector, task)
         service.clear_caches()
         text = first_text(ask(service, task.hole, workspace=view))
-        yield FilledHole(task.language, KIND, task.hole.middle, text)
+        yield FilledHole(task.language, task.kind, task.hole.middle, text)
 
 
 def by_workspace(tasks: Sequence[CrossFileTask]) -> list[CrossFileTask]:
@@ -100,7 +115,11 @@ def index_workspace(collector: ContextCollector, task: CrossFileTask) -> Workspa
 
 
 def _tasks_of(
-    files: Sequence[SourceFile], root: Path, common: Collection[str], rng: random.Random
+    files: Sequence[SourceFile],
+    root: Path,
+    common: Collection[str],
+    rng: random.Random,
+    rng_elsewhere: random.Random | None,
 ) -> Iterator[CrossFileTask]:
     if len(files) < 2:
         return
@@ -114,6 +133,9 @@ def _tasks_of(
         if found is not None:
             # What was there must not be found again on the disk.
             _write(replace(file, text=found.hole.document.text), root)
+            yield found
+        # Its own file is open, so that what is on the disk of it plays no part.
+        if rng_elsewhere is not None and (found := _find_hole_elsewhere(file, root, index, names, rng_elsewhere)):
             yield found
 
 
@@ -145,6 +167,27 @@ def _find_hole(
     uri = (root / file.path).as_uri()
     hole = cut_hole(file.text, Span(SpanKind.REST_OF_LINE, start, end), uri=uri, language_id=language_id)
     return CrossFileTask(hole, file.language, root, needed)
+
+
+def _find_hole_elsewhere(
+    file: SourceFile, root: Path, index: WorkspaceIndex, names: NamesElsewhere, rng: random.Random
+) -> CrossFileTask | None:
+    """The rest of a line or whole lines, without a name that another file defines and this one does not."""
+    source, language_id = index.get(file.path), language_of(file.path)
+    if source is None or language_id is None or not file.text.strip():
+        return None
+    kind = rng.choice((SpanKind.REST_OF_LINE, SpanKind.WHOLE_LINE))
+    declared = declared_names(file.text, source)
+    for _ in range(_MAX_TRIES_ELSEWHERE):
+        span = pick_span(file.text, file.language, kind, rng)
+        if span is None:
+            return None
+        middle = file.text[span.start : span.end]
+        is_free = not any(any(names.in_line(line, 0, source, declared)) for line in middle.splitlines())
+        if is_free and len(middle.strip()) >= _MIN_REST_CHARS:
+            hole = cut_hole(file.text, span, uri=(root / file.path).as_uri(), language_id=language_id)
+            return CrossFileTask(hole, file.language, root)
+    return None
 
 
 def _spans(text: str, source: SourceText, names: NamesElsewhere) -> Iterator[tuple[int, int, tuple[str, ...]]]:

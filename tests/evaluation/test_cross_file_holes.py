@@ -47,3 +47,22 @@ def test_holes_and_their_workspace(tmp_path: Path) -> None:
     (filled,) = fill_cross_file_holes(service, collector, tasks)
     assert (filled.kind, filled.middle, filled.completion) == ("cross-file", task.hole.middle, "")
     assert service.paths == ["pkg/util.py"]
+
+
+def test_holes_elsewhere_need_no_name_of_another_file(tmp_path: Path) -> None:
+    alone = make_cross_file_tasks([UTIL, MAIN], tmp_path / "v", 10)
+    tasks = make_cross_file_tasks([UTIL, MAIN], tmp_path / "w", 10, max_elsewhere=10)
+    needed = [task for task in tasks if task.kind == "cross-file"]
+    elsewhere = [task for task in tasks if task.kind == "elsewhere"]
+    assert [task.hole.middle for task in needed] == [task.hole.middle for task in alone]
+    assert {Path(task.hole.document.uri).name for task in elsewhere} == {"util.py", "main.py"}
+    for task in elsewhere:
+        assert not task.needed_names
+        assert "area" not in task.hole.middle or task.hole.document.uri.endswith("util.py")
+    collector = ContextCollector(runs_in_background=False)
+    for task in elsewhere:
+        service = Recorder(collector)
+        (filled,) = fill_cross_file_holes(service, collector, [task])
+        assert filled.kind == "elsewhere"
+        # Not its own file, of which the disk has other text than the editor.
+        assert Path(task.hole.document.uri).name not in [Path(path).name for path in service.paths]
