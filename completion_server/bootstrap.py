@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from completion_server.config import ModelSettings, Settings
-from completion_server.errors import CompletionServerError, ConfigError, SharedEngineError, UnsupportedModelError
+from completion_server.errors import (
+    CompletionServerError,
+    ConfigError,
+    ModelError,
+    SharedEngineError,
+    UnsupportedModelError,
+)
 from completion_server.gate.calibration import packaged_calibration
 from completion_server.gate.gate import Gate, recalibration_shift
 from completion_server.service import CompletionService
@@ -46,14 +52,19 @@ def build_service(
     ``progress(message, fraction)`` tells how far it is, the fraction None where that is not known. ``context``
     None: one that indexes workspaces in the background. Raises ModelError with what to do about it. Where
     ``remote.url`` names a server, no model is fetched or loaded. llama.cpp runs GGUF files where ``model.engine``
-    says so, and by default those that cannot be converted.
+    says so, and by default those that cannot be converted or on which ``doctor`` found it clearly faster.
     """
-    from completion_server.llama.build import may_replace_native, wants_llama
+    from completion_server.llama.build import may_replace_native, prefers_llama, wants_llama
 
     if settings.remote.url:
         return _build_remote_service(settings, progress, context)
     if wants_llama(settings.model):
         return _build_llama_service(settings, progress, context)
+    if prefers_llama(settings.model, cache_dir_of(settings.model)):
+        try:
+            return _build_llama_service(settings, progress, context)
+        except ModelError as error:
+            _log.warning("llama.cpp was faster on this file before, and now does not run it: %s", error)
     try:
         resolved = resolve(settings, progress, allow_fetch=allow_fetch)
     except UnsupportedModelError as error:
@@ -227,9 +238,11 @@ class SharedServiceBuilder:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-        from completion_server.llama.build import may_replace_native, wants_llama
+        from completion_server.llama.build import may_replace_native, prefers_llama, wants_llama
 
-        if not settings.model.shared or settings.remote.url or wants_llama(settings.model):
+        model = settings.model
+        is_alone = not model.shared or settings.remote.url or wants_llama(model)
+        if is_alone or prefers_llama(model, cache_dir_of(model)):
             return build_service(settings, progress)
         try:
             return self._build(settings, progress)

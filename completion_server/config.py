@@ -327,35 +327,9 @@ def limit_thread_spinning(environ: MutableMapping[str, str] | None = None) -> No
         environ["GOMP_SPINCOUNT"] = str(_SPIN_COUNT)
 
 
-def settings_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the editor's settings, generated from the types above."""
-    _, components = msgspec.json.schema_components([Settings], ref_template="#/$defs/{name}")
-    root: dict[str, Any] = components.pop("Settings")
-    for definition in [root, *components.values()]:
-        definition["additionalProperties"] = False
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **root,
-        "title": EDITOR_SECTION,
-        "$defs": components,
-    }
-    return _as_json_values(schema)
-
-
-def settings_as_dict(settings: Settings) -> dict[str, Any]:
-    """``settings`` as plain values with the editor's key names."""
-    return _as_json_values(settings)
-
-
 def environment_variable_names() -> dict[str, str]:
     """Environment variable -> dotted setting."""
     return {_env_name(path): ".".join(path) for path in _leaf_paths(Settings)}
-
-
-def _as_json_values(value: object) -> dict[str, Any]:
-    """``value`` in what JSON has: lists, not tuples."""
-    result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
-    return result
 
 
 def _read_workspace_file(workspace: Path, warnings: list[str]) -> Options | None:

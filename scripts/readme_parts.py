@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from completion_server.config import settings_schema
+from completion_server.settings_schema import settings_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,4 +1,4 @@
-"""What measured best here for one model: weight type and threads. ``doctor`` writes it, loading reads it."""
+"""What measured best here for one model: engine, weight type, threads. ``doctor`` writes it, loading reads it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Tuning(msgspec.Struct, frozen=True):
 
     dtype: str = "auto"
     num_threads: int = 0
+    engine: str = "auto"
+    """Of a GGUF file: "llama" where llama.cpp is clearly faster than the native engine."""
 
 
 def with_tuning(settings: ModelSettings, directory: Path, cache_dir: Path) -> ModelSettings:
@@ -36,7 +38,8 @@ def read_tuning(directory: Path, cache_dir: Path) -> Tuning:
     """What was found before; nothing when there is none for this model on this machine."""
     with contextlib.suppress(OSError, ValueError, msgspec.ValidationError):
         tuning = msgspec.json.decode(_path(directory, cache_dir).read_bytes(), type=Tuning)
-        if tuning.dtype in {"auto", "int8", "float32", "bfloat16"} and 0 <= tuning.num_threads <= 256:
+        is_known = tuning.dtype in {"auto", "int8", "float32", "bfloat16"} and tuning.engine in {"auto", "llama"}
+        if is_known and 0 <= tuning.num_threads <= 256:
             return tuning
     return Tuning()
 
@@ -54,6 +57,6 @@ def write_tuning(tuning: Tuning, directory: Path, cache_dir: Path) -> None:
 
 
 def _path(directory: Path, cache_dir: Path) -> Path:
-    """One file per model and machine: a cache directory may be shared between machines."""
+    """One file per model (directory or GGUF file) and machine: several machines may share a cache directory."""
     facts = [str(directory.resolve()), platform.node(), platform.machine(), num_usable_cores()]
     return cache_dir / "tuning" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.json"

@@ -15,9 +15,8 @@ from completion_server.config import (
     Settings,
     environment_variable_names,
     load_settings,
-    settings_as_dict,
-    settings_schema,
 )
+from completion_server.settings_schema import settings_as_dict, settings_schema
 
 
 def print_schema() -> None:

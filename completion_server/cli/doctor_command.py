@@ -24,7 +24,7 @@ from completion_server.cli.doctor_finding import (
     machine_warnings,
     measured_warnings,
 )
-from completion_server.cli.doctor_llama import llama_advice, may_measure, measure_file
+from completion_server.cli.doctor_llama import keep_choice, may_measure, measure_file
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import ShowProgress, make_console, make_facts_table, print_json, shown_progress
 from completion_server.config import Settings
@@ -97,7 +97,7 @@ def diagnose(settings: Settings, progress: ShowProgress, *, allow_fetch: bool) -
     if diagnosis.measured is not None:
         diagnosis.warnings += measured_warnings(diagnosis.measured, diagnosis.timeout_ms)
     if diagnosis.llama is not None:
-        diagnosis.warnings += llama_advice(settings.model, diagnosis.llama, diagnosis.measured)
+        _keep_engine(diagnosis, diagnosis.llama, settings)
     return diagnosis
 
 
@@ -203,6 +203,16 @@ def _keep_tuning(diagnosis: Diagnosis, measured: Measurements, directory: Path, 
         return
     choice = f"{tuning.num_threads} thread" if tuning.num_threads else tuning.dtype
     diagnosis.model["from now on"] = f"{choice}, as that is faster here"
+
+
+def _keep_engine(diagnosis: Diagnosis, llama: LlamaSpeed, settings: Settings) -> None:
+    try:
+        choice = keep_choice(settings.model, llama, diagnosis.measured, cache_dir_of(settings.model))
+    except OSError as error:
+        diagnosis.warnings.append(f"which engine is faster cannot be kept: {error}")
+        return
+    if choice:
+        diagnosis.model["from now on"] = choice
 
 
 def _free_disk(directory: Path) -> int:

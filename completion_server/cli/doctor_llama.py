@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from completion_server.backends.threads import choose_num_threads
+from completion_server.backends.tuning import Tuning, write_tuning
 from completion_server.cli.doctor_finding import Measurements
 from completion_server.config import ModelSettings
 from completion_server.llama.build import is_gguf
@@ -24,14 +25,19 @@ def measure_file(model: ModelSettings) -> LlamaSpeed:
     return measure_llama(Path(model.name).expanduser(), choose_num_threads(model.num_threads))
 
 
-def llama_advice(model: ModelSettings, llama: LlamaSpeed, native: Measurements | None) -> list[str]:
-    """Which engine is clearly faster, where both run the file and the other is set."""
-    if native is None or model.engine == "llama":
-        return []
-    if llama.decode_ms < _CLEARLY * native.decode_ms:
-        return [
-            f"llama.cpp writes a token of this file in {llama.decode_ms:.1f} ms, this process in"
-            f" {native.decode_ms:.1f} ms: set model.engine to llama. (It keeps less of what was read before, and"
-            " shows the model no other files.)"
-        ]
-    return []
+def keep_choice(model: ModelSettings, llama: LlamaSpeed, native: Measurements | None, cache_dir: Path) -> str:
+    """Let ``model.engine = auto`` take what is clearly faster from now on; says what, "" where nothing changes.
+
+    Raises OSError.
+    """
+    if native is None or model.engine != "auto":
+        return ""
+    is_faster = llama.decode_ms < _CLEARLY * native.decode_ms
+    write_tuning(Tuning(engine="llama") if is_faster else Tuning(), Path(model.name).expanduser(), cache_dir)
+    if not is_faster:
+        return ""
+    return (
+        f"llama.cpp, which writes a token of this file in {llama.decode_ms:.1f} ms, this process in"
+        f" {native.decode_ms:.1f} ms (model.engine = native: this process all the same, as it keeps more of what"
+        " was read before and shows the model other files)"
+    )

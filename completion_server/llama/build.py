@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from completion_server.backends.threads import choose_num_threads
+from completion_server.backends.tuning import read_tuning
 from completion_server.config import ModelSettings, RemoteSettings, Settings
 from completion_server.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from completion_server.llama.child import LlamaOptions, is_installed
@@ -47,6 +48,13 @@ def wants_llama(model: ModelSettings) -> bool:
     if not is_installed():
         raise ModelError("model.engine llama needs xllamacpp: pip install 'completion-server[gguf]'")
     return True
+
+
+def prefers_llama(model: ModelSettings, cache_dir: Path) -> bool:
+    """Whether ``doctor`` found llama.cpp clearly faster on this file, and the choice is left to the server."""
+    if not may_replace_native(model):
+        return False
+    return read_tuning(Path(model.name).expanduser(), cache_dir).engine == "llama"
 
 
 def may_replace_native(model: ModelSettings) -> bool:

@@ -16,8 +16,9 @@ from typing import IO
 import msgspec
 
 import completion_server
-from completion_server.config import Settings, settings_as_dict
+from completion_server.config import Settings
 from completion_server.errors import SharedEngineError
+from completion_server.settings_schema import settings_as_dict
 from completion_server.shared.address import EngineAddress, EngineFile, absolute_model
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from completion_server.cli.app import app
 from completion_server.cli.config_command import resolve_with_sources
 from completion_server.cli.option import CommonOptions
-from completion_server.config import Settings, settings_as_dict
+from completion_server.config import Settings
+from completion_server.settings_schema import settings_as_dict
 
 runner = CliRunner()
 

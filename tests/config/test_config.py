@@ -17,9 +17,8 @@ from completion_server.config import (
     limit_thread_spinning,
     load_settings,
     remote_api_key,
-    settings_as_dict,
-    settings_schema,
 )
+from completion_server.settings_schema import settings_as_dict, settings_schema
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),

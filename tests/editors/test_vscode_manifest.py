@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from completion_server import __version__
-from completion_server.config import Settings, settings_as_dict, settings_schema
+from completion_server.config import Settings
 from completion_server.lsp.commands import COMMAND_NAMES
+from completion_server.settings_schema import settings_as_dict, settings_schema
 from tests.editors.vscode_machine import INSTALLED, ROOT, SETUP
 
 EXTENSION = ROOT / "editor-clients" / "vscode"

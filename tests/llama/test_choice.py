@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Kind
 
-from completion_server.bootstrap import build_service
+from completion_server.backends.tuning import Tuning, write_tuning
+from completion_server.bootstrap import build_service, cache_dir_of
 from completion_server.config import ContextSettings, GenerationSettings, ModelSettings, Settings
 from completion_server.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from completion_server.llama import build, child
@@ -142,6 +143,25 @@ def test_auto_takes_llama_cpp_only_for_what_cannot_be_converted(tmp_path: Path) 
         assert service.status()["backend"] == "llama.cpp"
     with pytest.raises(UnsupportedModelError, match="yarn"):
         build_service(model_settings(yarn, "native", tmp_path), silent)
+
+
+@needs_llama
+def test_auto_takes_llama_cpp_where_the_doctor_found_it_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_readable(tmp_path / "plain.gguf", byte_level_vocabulary())
+    write_tuning(Tuning(engine="llama"), path, cache_dir_of(model_settings(path, "auto", tmp_path).model))
+    with serving(path, "auto", tmp_path) as service:
+        assert service.status()["backend"] == "llama.cpp"
+    with serving(path, "native", tmp_path) as service:
+        assert service.status()["backend"] != "llama.cpp"
+
+    def fail(*_arguments: object) -> None:
+        raise ModelError("it does not start")
+
+    monkeypatch.setattr(build, "build_llama", fail)
+    with serving(path, "auto", tmp_path) as service:
+        assert service.status()["backend"] != "llama.cpp"
 
 
 @needs_llama

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from completion_server.cli.app import app
 from completion_server.cli.doctor_finding import Measurements
-from completion_server.cli.doctor_llama import llama_advice
+from completion_server.cli.doctor_llama import keep_choice
 from completion_server.config import ModelSettings
-from completion_server.llama import child
+from completion_server.llama import build, child
 from completion_server.llama.timing import LlamaSpeed
 from tests.catalog.gguf_samples import write_tiny_llama
 from tests.support.tiny_gguf import write_alphabet_gguf
@@ -67,11 +67,22 @@ def test_a_refused_file_is_a_finding(tmp_path: Path) -> None:
     assert value["model"]["problem"]
 
 
-def test_the_clearly_faster_engine_is_named() -> None:
-    (advice,) = llama_advice(ModelSettings(name="a.gguf"), FAST, NATIVE)
-    assert "set model.engine to llama" in advice
-    assert llama_advice(ModelSettings(name="a.gguf"), SLOW, NATIVE) == []
-    assert llama_advice(ModelSettings(name="a.gguf", engine="llama"), FAST, NATIVE) == []
-    assert llama_advice(ModelSettings(name="a.gguf"), FAST, None) == []
-    slower = dataclasses.replace(NATIVE, decode_ms=31.0)
-    assert llama_advice(ModelSettings(name="a.gguf"), SLOW, slower) != []
+def test_auto_takes_the_clearly_faster_engine_from_now_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "is_installed", lambda: True)
+    auto = ModelSettings(name=str(tmp_path / "a.gguf"))
+    assert not build.prefers_llama(auto, tmp_path)
+    assert "llama.cpp, which writes a token" in keep_choice(auto, FAST, NATIVE, tmp_path)
+    assert build.prefers_llama(auto, tmp_path)
+    for other in (dataclasses.replace(NATIVE, decode_ms=31.0), None):
+        keep_choice(auto, SLOW, other, tmp_path)
+        assert build.prefers_llama(auto, tmp_path)
+    for chosen in ("native", "llama"):
+        settings = ModelSettings(name=auto.name, engine=chosen)
+        assert keep_choice(settings, SLOW, NATIVE, tmp_path) == ""
+        assert not build.prefers_llama(settings, tmp_path)
+    assert build.prefers_llama(auto, tmp_path)
+    assert keep_choice(auto, SLOW, NATIVE, tmp_path) == ""
+    assert not build.prefers_llama(auto, tmp_path)
+    monkeypatch.setattr(build, "is_installed", lambda: False)
+    keep_choice(auto, FAST, NATIVE, tmp_path)
+    assert not build.prefers_llama(auto, tmp_path)

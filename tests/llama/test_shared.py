@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from completion_server import bootstrap
+from completion_server.backends.tuning import Tuning, write_tuning
 from completion_server.config import ModelSettings, Settings
 from completion_server.errors import UnsupportedModelError
 from completion_server.llama import build
@@ -33,9 +34,15 @@ def refusing(error: Exception) -> Callable[..., Any]:
 def silent(_message: str, _fraction: float | None) -> None: ...
 
 
-def test_a_model_for_llama_is_never_shared(built: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ["llama", "auto"])
+def test_a_model_for_llama_is_never_shared(
+    engine: Literal["llama", "auto"], built: list[Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(bootstrap.SharedServiceBuilder, "_build", refusing(AssertionError("shared")))
-    settings = Settings(model=ModelSettings(name="x.gguf", engine="llama", shared=True))
+    path = tmp_path / "x.gguf"
+    write_tuning(Tuning(engine="llama"), path, tmp_path)
+    model = ModelSettings(name=str(path), engine=engine, shared=True, cache_dir=str(tmp_path))
+    settings = Settings(model=model)
     bootstrap.SharedServiceBuilder()(settings, silent)
     assert built == [settings]
 

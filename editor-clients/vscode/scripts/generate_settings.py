@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from completion_server.config import settings_schema
+from completion_server.settings_schema import settings_schema
 
 EXTENSION = Path(__file__).resolve().parent.parent
 MANIFEST = EXTENSION / "package.json"
