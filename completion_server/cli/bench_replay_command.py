@@ -184,16 +184,17 @@ def variants_of(texts: Sequence[str]) -> tuple[Variant, ...]:
 
 def _changed_setting(text: str) -> dict[str, Any]:
     dotted, _, value = text.partition("=")
+    *groups, name = dotted.strip().split(".")
     try:
-        options: Any = msgspec.json.decode(value)
+        options: dict[str, Any] = {name: msgspec.json.decode(value)}
     except msgspec.DecodeError:
-        options = value
-    for name in reversed(dotted.strip().split(".")):
-        options = {name: options}
+        options = {name: value}
+    for group in reversed(groups):
+        options = {group: options}
     loaded = load_settings(None, options, {})
     if loaded.warnings:
         raise CompletionServerError(f"--variant {text}: {loaded.warnings[0]}")
-    return dict(options)
+    return options
 
 
 def kind_names(text: str) -> tuple[str, ...]:
@@ -246,20 +247,19 @@ async def _started(
     if task.is_prefix_only:
         extra["model"] |= {"fimFormat": "prefix-only"}
     served = _ServerOptions(options.model, options.offline, num_threads, extra)
-    known = child_pids()
     async with AsyncExitStack() as stack:
-        editor, model = await stack.enter_async_context(started_server(served, progress))
-        peers: list[Peer] = [OwnServer(editor, min(child_pids() - known), _OURS)]
-        for variant in task.variants:
+        peers: list[Peer] = []
+        for variant in (Variant(_OURS, {}), *task.variants):
             known = child_pids()
             changed = dataclasses.replace(served, extra=merge_options(extra, variant.options))
-            variant_editor, _ = await stack.enter_async_context(started_server(changed, progress))
-            peers.append(OwnServer(variant_editor, min(child_pids() - known), variant.name))
+            editor, model = await stack.enter_async_context(started_server(changed, progress))
+            peers.append(OwnServer(editor, min(child_pids() - known), variant.name))
+            facts = {**model, **facts}  # those of the first stay
         for name in task.peers:
             assert local is not None
             progress(f"starting {name}", None)
             peers.append(await stack.enter_async_context(started_peer(name, local, num_threads, task.limits)))
-        facts.update(model, name=settings.model.name, model=settings.model.name)
+        facts.update(name=settings.model.name, model=settings.model.name)
         yield peers, facts
 
 
@@ -269,9 +269,9 @@ def _report(
     runs: Mapping[str, list[list[SessionRun]]],
     timeout_ms: float,
 ) -> dict[str, Any]:
-    is_ours = {_OURS, *(variant.name for variant in task.variants)}
+    ours = {_OURS, *(variant.name for variant in task.variants)}
     figures = {
-        name: summarize_by_kind(_flat(of_peer), timeout_ms if name in is_ours else None)
+        name: summarize_by_kind(_flat(of_peer), timeout_ms if name in ours else None)
         for name, of_peer in runs.items()
     }
     return {

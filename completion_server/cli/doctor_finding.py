@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FAST_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_CLEARLY = 0.8
 _SLOW_READ_MB_PER_S = 100.0
 _DISK_RESERVE_BYTES = 1 << 30
 
@@ -146,3 +147,8 @@ def _model_advice(facts: MachineFacts) -> str:
 
 def _lacks_fast_bf16(facts: MachineFacts) -> bool:
     return bool(facts.cpu_flags) and not FAST_BF16 & facts.cpu_flags
+
+
+def is_clearly_less(elapsed_ms: float | None, other_ms: float) -> bool:
+    """Whether a way is so much faster than another that noise is no reason for it; None: not known, so not."""
+    return elapsed_ms is not None and elapsed_ms < _CLEARLY * other_ms

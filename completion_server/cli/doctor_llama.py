@@ -6,13 +6,11 @@ from pathlib import Path
 
 from completion_server.backends.threads import choose_num_threads
 from completion_server.backends.tuning import Tuning, write_tuning
-from completion_server.cli.doctor_finding import Measurements
+from completion_server.cli.doctor_finding import Measurements, is_clearly_less
 from completion_server.config import ModelSettings
 from completion_server.llama.build import is_gguf
 from completion_server.llama.child import is_installed
 from completion_server.llama.timing import LlamaSpeed, measure_llama
-
-_CLEARLY = 0.8
 
 
 def may_measure(model: ModelSettings) -> bool:
@@ -32,7 +30,7 @@ def keep_choice(model: ModelSettings, llama: LlamaSpeed, native: Measurements | 
     """
     if native is None or model.engine != "auto":
         return ""
-    is_faster = llama.decode_ms < _CLEARLY * native.decode_ms
+    is_faster = is_clearly_less(llama.decode_ms, native.decode_ms)
     write_tuning(Tuning(engine="llama") if is_faster else Tuning(), Path(model.name).expanduser(), cache_dir)
     if not is_faster:
         return ""

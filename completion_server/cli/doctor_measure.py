@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from completion_server.backends.loading import LoadedModel, load_model
 from completion_server.backends.tuning import Tuning
-from completion_server.cli.doctor_finding import FAST_BF16, Measurements
+from completion_server.cli.doctor_finding import FAST_BF16, Measurements, is_clearly_less
 from completion_server.config import ModelSettings
 from completion_server.evaluation.latency import quantile
 from completion_server.evaluation.machine import cpu_flags
@@ -23,7 +23,6 @@ _CONTEXT_TOKENS = 256
 _NUM_STEPS = 20
 _NUM_PASSES = 5
 _PASS_SIZES = (1, 4, 8)
-_CLEARLY = 0.8
 
 
 def measure(
@@ -63,9 +62,9 @@ def tune(measured: Measurements, settings: ModelSettings) -> Tuning:
     """What is clearly better than the server's own choice, where the user leaves the choice to it."""
     dtype, num_threads = "auto", 0
     is_free = settings.dtype == "auto" and settings.num_threads == 0
-    if is_free and _is_clearly_less(measured.float_decode_ms, measured.decode_ms):
+    if is_free and is_clearly_less(measured.float_decode_ms, measured.decode_ms):
         dtype = float_type()
-    elif is_free and _is_clearly_less(measured.one_thread_decode_ms, measured.decode_ms):
+    elif is_free and is_clearly_less(measured.one_thread_decode_ms, measured.decode_ms):
         num_threads = 1
     return Tuning(dtype, num_threads)
 
@@ -73,10 +72,6 @@ def tune(measured: Measurements, settings: ModelSettings) -> Tuning:
 def float_type() -> Literal["bfloat16", "float32"]:
     """The weight type that this CPU multiplies fastest on torch."""
     return "bfloat16" if FAST_BF16 & cpu_flags() else "float32"
-
-
-def _is_clearly_less(elapsed_ms: float | None, other_ms: float) -> bool:
-    return elapsed_ms is not None and elapsed_ms < _CLEARLY * other_ms
 
 
 def _step_ms(

@@ -20,7 +20,7 @@ from completion_server.context.collect import ContextCollector
 from completion_server.evaluation.cross_file_holes import fill_cross_file_holes, make_cross_file_tasks
 from completion_server.evaluation.fim_execution import LineTask, line_tasks, pass_lines, read_problems
 from completion_server.evaluation.fim_infill import Task, fill_holes, make_tasks, with_nothing_hidden
-from completion_server.evaluation.fim_score import FilledHole, score, wilson_interval
+from completion_server.evaluation.fim_score import FilledHole, num_only_exact, score, wilson_interval
 from completion_server.evaluation.held_out import SourceFile, read_split
 from completion_server.evaluation.machine import describe_machine
 from completion_server.evaluation.paired import mcnemar_p
@@ -128,16 +128,11 @@ def _cross_file_scores(
     facts = {"model": settings.model.name, "fim_format": service.status().get("fim_format")}
     for kind in dict.fromkeys(hole.kind for hole in filled.get("off", [])):
         off, on = ([hole for hole in filled[mode] if hole.kind == kind] for mode in ("off", "on"))
-        gained, lost = _num_only_exact(on, off), _num_only_exact(off, on)
+        gained, lost = num_only_exact(on, off), num_only_exact(off, on)
         rows.append({**facts, "kind": f"{kind}, context off", **asdict(score(off))})
         more = {"num_gained": gained, "num_lost": lost, "p_value": mcnemar_p(gained, lost)}
         rows.append({**facts, "kind": f"{kind}, context on", **asdict(score(on)), **more})
     return rows
-
-
-def _num_only_exact(here: Sequence[FilledHole], there: Sequence[FilledHole]) -> int:
-    """Holes that are filled exactly here and not there."""
-    return sum(one.is_exact and not other.is_exact for one, other in zip(here, there, strict=True))
 
 
 def _likelihood(model: ModelSettings, tasks: Sequence[Task], files: Sequence[SourceFile]) -> dict[str, Any]:

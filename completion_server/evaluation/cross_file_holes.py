@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from completion_server.context.collect import ContextCollector
@@ -76,12 +77,8 @@ def _spread(tasks: Sequence[CrossFileTask], max_tasks: int, rng: random.Random) 
         by_language.setdefault(task.language, []).append(task)
     for group in by_language.values():
         rng.shuffle(group)
-    num_left = max_tasks
-    while num_left and any(by_language.values()):
-        for language in sorted(by_language):
-            if by_language[language] and num_left:
-                num_left -= 1
-                yield by_language[language].pop()
+    rounds = zip_longest(*(reversed(by_language[language]) for language in sorted(by_language)))
+    return islice((task for of_each in rounds for task in of_each if task is not None), max_tasks)
 
 
 def fill_cross_file_holes(

@@ -50,6 +50,11 @@ class Score:
     """Of the completions that contain the middle from the start, those that end there."""
 
 
+def num_only_exact(here: Sequence[FilledHole], there: Sequence[FilledHole]) -> int:
+    """Of the same holes, in the same order: how many are filled exactly here and not there."""
+    return sum(one.is_exact and not other.is_exact for one, other in zip(here, there, strict=True))
+
+
 def score(holes: Sequence[FilledHole]) -> Score:
     """The mean over ``holes``, which are not empty."""
     num_holes = len(holes)

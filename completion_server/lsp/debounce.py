@@ -7,7 +7,7 @@ would end its work halfway: then it is as long as the typist's own gaps, and spa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from statistics import median
 
 from completion_server.request import CompletionRequest, TriggerKind
@@ -49,7 +49,7 @@ class Debounce:
 
     def due_at(self, request: CompletionRequest) -> float:
         """When the model may be asked; its arrival where there is nothing to wait for."""
-        if request.trigger is not TriggerKind.AUTOMATIC or not self._gaps:
+        if not self.max_seconds or request.trigger is not TriggerKind.AUTOMATIC or not self._gaps:
             return request.arrived_at
         gap = _median(self._gaps)
         wait = gap * _PATIENCE
@@ -57,7 +57,6 @@ class Debounce:
         return request.arrived_at + (wait if is_overtaken and wait <= self.max_seconds else 0.0)
 
 
-def _median(values: Iterable[float]) -> float:
+def _median(values: Sequence[float]) -> float:
     """0 of none."""
-    listed = list(values)
-    return median(listed) if listed else 0.0
+    return median(values) if values else 0.0

@@ -73,7 +73,10 @@ class CompletionWorker:
         on_progress: ReportProgress,
         debounce: Debounce | None = None,
     ) -> None:
-        """``on_state`` is called after each change of state, ``on_progress`` while loading, on any thread."""
+        """``on_state`` is called after each change of state, ``on_progress`` while loading, on any thread.
+
+        ``debounce`` says when the model may be asked; its longest wait is taken from the settings.
+        """
         self._build_service = build_service
         self._on_state = on_state
         self._on_progress = on_progress

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from completion_server.evaluation.fim_infill import Completer, fill_holes, make_tasks
-from completion_server.evaluation.fim_score import FilledHole, Score, score
+from completion_server.evaluation.fim_score import FilledHole, Score, num_only_exact, score
 from completion_server.evaluation.held_out import MANIFEST_NAME, SourceFile, read_split, split_path, write_files
+from completion_server.evaluation.paired import mcnemar_p
 from completion_server.training.corpus_dedup import NearDuplicates
 from completion_server.training.corpus_files import read_tree
 from completion_server.training.error import TrainingError
-from completion_server.training.significance import sign_test
 
 _HELD_OUT_PERCENT = 15
 _MIN_FILES = 8
@@ -96,10 +96,8 @@ def score_on_held_out(
 
 def compare(before: list[FilledHole], after: list[FilledHole]) -> Verdict:
     """Both lists are of the same holes."""
-    pairs = list(zip(before, after, strict=True))
-    num_gained = sum(new.is_exact and not old.is_exact for old, new in pairs)
-    num_lost = sum(old.is_exact and not new.is_exact for old, new in pairs)
-    return Verdict(score(before), score(after), num_gained, num_lost, sign_test(num_gained, num_lost))
+    num_gained, num_lost = num_only_exact(after, before), num_only_exact(before, after)
+    return Verdict(score(before), score(after), num_gained, num_lost, mcnemar_p(num_gained, num_lost))
 
 
 def _is_held_out(path: str) -> bool:

@@ -10,11 +10,11 @@ import pytest
 from completion_server.config import ContextSettings, Settings
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.held_out import read_split
+from completion_server.evaluation.paired import mcnemar_p
 from completion_server.training.error import TrainingError
 from completion_server.training.fim_transform import FimRates
 from completion_server.training.personalise import compare, split_repository
 from completion_server.training.personalise_run import PersonaliseTask, personalise, served_rates
-from completion_server.training.significance import sign_test
 from tests.training.conftest import make_file
 
 
@@ -85,6 +85,6 @@ def test_verdicts() -> None:
 
 
 @pytest.mark.parametrize(("gained", "lost", "p_value"), [(0, 0, 1), (1, 0, 1), (5, 0, 0.0625), (10, 2, 0.0386)])
-def test_sign_test(gained: int, lost: int, p_value: float) -> None:
-    assert sign_test(gained, lost) == pytest.approx(p_value, abs=1e-4)
-    assert sign_test(lost, gained) == pytest.approx(p_value, abs=1e-4)
+def test_mcnemar_p(gained: int, lost: int, p_value: float) -> None:
+    assert mcnemar_p(gained, lost) == pytest.approx(p_value, abs=1e-4)
+    assert mcnemar_p(lost, gained) == pytest.approx(p_value, abs=1e-4)
