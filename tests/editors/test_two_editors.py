@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import psutil
 import pytest
@@ -134,6 +135,24 @@ def type_until_text(machine: Machine, lines: tuple[str, str], since: float) -> t
     return found[0], found[1]
 
 
+def type_until_all_wait(machine: Machine, line: str) -> list[set[Any]]:
+    """Type ``line`` in each window until a request of each is under way at once: their ids.
+
+    One key is not enough: it may be answered from what is known, or its request be cancelled by the next key's.
+    """
+    keys = [iter(line) for _ in machine.windows]
+    end = time.monotonic() + HANG_GUARD_SECONDS
+    while True:
+        open_ids = [opened.conversation.open_ids() for opened in machine.windows]
+        if all(open_ids):
+            return open_ids
+        assert time.monotonic() < end, f"never: requests under way in both windows, now {open_ids}"
+        for opened, ids, rest in zip(machine.windows, open_ids, keys, strict=True):
+            if not ids and (key := next(rest, None)) is not None:
+                opened.window.type(key)
+        time.sleep(0.1)  # a typist
+
+
 def report(what: str) -> None:
     sys.stdout.write(f"{what}\n")
 
@@ -163,11 +182,9 @@ def test_both_get_completions_from_one_model(machine: Machine) -> None:
 def test_an_engine_that_is_killed_costs_no_reply_and_comes_back(machine: Machine) -> None:
     engine = machine.engine()
     engine.send_signal(signal.SIGSTOP)  # so that the requests are surely under way
-    for number, opened in enumerate(machine.windows):
+    for opened in machine.windows:
         opened.window.new_line()
-        opened.window.type(f"total_{number} = ")
-        until(f"a request of {opened.kind}", opened.conversation.open_ids)
-    open_ids = [opened.conversation.open_ids() for opened in machine.windows]
+    open_ids = type_until_all_wait(machine, "total = number_of_names(")
     killed_at = time.time()
     engine.send_signal(signal.SIGKILL)
     for opened, ids in zip(machine.windows, open_ids, strict=True):
