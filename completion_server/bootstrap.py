@@ -206,11 +206,14 @@ def prompts_for(
     model: PromptModel, settings: Settings, stated_fim_format: str | None = None
 ) -> tuple[PromptBuilder, dict[str, object]]:
     """The prompts for ``model``, and facts about them for users."""
+    from completion_server.catalog.registry import find_entry
     from completion_server.prompt.build import ModelFacts, PromptBuilder
 
+    entry = find_entry(settings.model.name)
+    has_local_ngrams = entry is not None and entry.has_local_ngrams
     prompts = PromptBuilder(
         model.tokenizer,
-        ModelFacts(model.model_type, model.max_context, stated_fim_format),
+        ModelFacts(model.model_type, model.max_context, stated_fim_format, has_local_ngrams),
         fim_format=settings.model.fim_format,
         prompt_order=settings.model.prompt_order,
     )

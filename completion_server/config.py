@@ -214,6 +214,13 @@ class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):
             " imported, recent edits, similar code. auto: where it was trained on that."
         ),
     ] = "auto"
+    local_ngrams: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(
+            description="Whether what followed the same words elsewhere in the document, and in pieces of other"
+            " files (crossFile off: not those), gets more likely. auto: for models that it was fitted to."
+        ),
+    ] = "auto"
     max_snippet_tokens: Annotated[
         int,
         Meta(ge=0, le=16_384, description="Most tokens of other files, out of the prompt's; at most a quarter."),

@@ -18,6 +18,7 @@ from completion_server.secrets_filter import secret_spans
 from completion_server.snippet import CrossFileContext
 
 _CHARS_AROUND_CURSOR = 512
+_MAX_COPIED_TOKENS = 2048  # beside the prompt, where they cost no pass
 
 
 class ContextSource(Protocol):
@@ -55,6 +56,8 @@ class SnippetUser(Protocol):
 
     def shows_snippets(self, settings: Settings) -> bool: ...
 
+    def uses_local_text(self, settings: Settings) -> bool: ...
+
 
 def snippet_budget(settings: Settings) -> int:
     """Most tokens of snippets where prompts show any."""
@@ -71,11 +74,19 @@ class CrossFile:
         self.settings = settings
 
     @property
-    def max_tokens(self) -> int:
-        """Most tokens of snippets; 0 where prompts show none."""
+    def max_prompt_tokens(self) -> int:
+        """Most tokens of snippets in a prompt; 0 where prompts show none."""
         if self._source is None or not self._prompts.shows_snippets(self.settings):
             return 0
         return snippet_budget(self.settings)
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens of snippets that there is a use for, in the prompt or beside it."""
+        shown = self.max_prompt_tokens
+        if shown or self._source is None or self.settings.context.cross_file == "off":
+            return shown
+        return _MAX_COPIED_TOKENS if self._prompts.uses_local_text(self.settings) else 0
 
     def reason_to_skip(self, request: CompletionRequest) -> str | None:
         """Why the document gets no completions, or this place none: a secret is being written. None: it does."""
@@ -87,7 +98,7 @@ class CrossFile:
         return None if self._source is None else self._source.reason_to_skip(request.document, request.workspace)
 
     def collect(self, document: Document, position: Position, workspace: WorkspaceView) -> CrossFileContext | None:
-        """The snippets for a place; None where prompts show none."""
+        """The snippets for a place; None where there is no use for any."""
         if self._source is None or not self.max_tokens:
             return None
         return self._source.collect(document, position, workspace, self.max_tokens)

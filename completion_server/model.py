@@ -6,7 +6,7 @@ Only this file stands between the engine and a backend. Knows nothing of text, f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -102,6 +102,24 @@ class Healing:
 
 
 @dataclass(frozen=True)
+class LocalText:
+    """Text at hand, for an n-gram model beside the language model (``engine.local_ngrams``)."""
+
+    preceding_token_ids: tuple[int, ...]
+    """The last tokens of the text before the cursor, as far as the prompt holds it."""
+    token_ids: bytes = field(repr=False)
+    """Of the document and of other files: int32 in this machine's byte order, ``TEXT_END`` after each text."""
+
+    def __post_init__(self) -> None:
+        if len(self.token_ids) % 4:
+            raise ModelError("these are no int32 values")
+
+
+TEXT_END = -1
+"""No token; stands between texts that do not follow each other."""
+
+
+@dataclass(frozen=True)
 class Prompt:
     """Model input. ``token_ids`` never end inside a token that the text to come could change."""
 
@@ -116,6 +134,7 @@ class Prompt:
     num_suffix_tokens: int = 0
     snippet_sizes: tuple[int, ...] = ()
     """Tokens that each of the snippets given takes in ``token_ids``; 0 for one that did not fit."""
+    local_text: LocalText | None = None
 
     @property
     def num_prompt_tokens(self) -> int:

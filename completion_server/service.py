@@ -219,7 +219,7 @@ class CompletionService:
         document that fits the window, for a model whose prompt begins with the text before the cursor.
         """
         num_chars = sum(map(len, request.document.lines))
-        max_tokens = self._settings.context.max_prompt_tokens - self._cross_file.max_tokens
+        max_tokens = self._settings.context.max_prompt_tokens - self._cross_file.max_prompt_tokens
         if (
             not self._cpu_budget.is_left()
             or not self._prompts.starts_with_prefix

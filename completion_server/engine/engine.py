@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 from completion_server.config import Settings
-from completion_server.engine.branches import decode_branches
+from completion_server.engine.branches import Branch, decode_branches
 from completion_server.engine.decode import ChunkSizer, Draft, Limits, decode, prefill
 from completion_server.engine.healing import HealedStart, choose_start, healing_or_none
+from completion_server.engine.local_ngrams import LocalNgrams, LocalSampler
 from completion_server.engine.lookup import Lookup, LookupGauge
 from completion_server.engine.prefix_cache import CachedSequence, PrefixCache
-from completion_server.engine.sampling import SampledToken, Sampler, best_tokens, scored
+from completion_server.engine.sampling import SampledToken, Sampler, TokenSource, best_tokens, scored
 from completion_server.engine.stopping import StopRule
 from completion_server.engine.writing import Detokenizer, Generation, Writing
 from completion_server.errors import ModelError
@@ -38,6 +39,8 @@ class GenerationStats:
     num_generated_tokens: int = 0
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
+    num_local_tokens: int = 0
+    """Tokens that the text at hand decided: the model by itself would have written others."""
     longest_pass_ms: float = 0.0
     prefill_ms: float = 0.0
 
@@ -173,10 +176,10 @@ class Engine:
         reason = generations[0].finish_reason if generations else FinishReason.STOP
         return GenerationResult(tuple(generations), reason, stats)
 
-    def new_lookup(self, prompt: Prompt, num_path_tokens: int) -> Lookup:
-        """Drafts for a generation that leaves the healing path after ``num_path_tokens``."""
-        path = healing_or_none(prompt.healing).path_token_ids[:num_path_tokens]
-        return Lookup(prompt.lookup_token_ids, (*prompt.token_ids, *path), self._lookup_gauge)
+    def new_lookup(self, prompt: Prompt, path_token_ids: Sequence[int], ngrams: LocalNgrams | None) -> Lookup:
+        """Drafts for a generation that goes on from ``prompt`` and ``path_token_ids``, as ``ngrams`` do."""
+        own = None if ngrams is None else ngrams.copy()
+        return Lookup(prompt.lookup_token_ids, (*prompt.token_ids, *path_token_ids), self._lookup_gauge, own)
 
     def new_detokenizer(self, skipped: bytes) -> Detokenizer:
         return self._new_detokenizer(skipped)
@@ -226,12 +229,17 @@ class _Run:
         self._stop_rules = stop_rules
         self._limits = limits
         self._stats = stats
+        self._ngrams: LocalNgrams | None = None
 
     def generations(self, sequence: CachedSequence, start: HealedStart, num_alternatives: int) -> list[Generation]:
         """At least one unless no token is wanted; ``sequence`` ends where ``start`` is.
 
         Sampled ones are written one after the other, as are those of a model that cannot keep branches apart.
         """
+        if self._prompt.local_text is not None:
+            self._ngrams = LocalNgrams(self._prompt.local_text, self._path(start))
+            mixed = self._ngrams.mix(start.logits, start.step.allowed_token_ids)
+            start = HealedStart(start.step, mixed)
         firsts = self.first_tokens(start, num_alternatives)
         if len(firsts) > 1 and self._sampling.temperature == 0 and sequence.can_branch:
             return self.branches(sequence, start, firsts)
@@ -260,8 +268,9 @@ class _Run:
         """One generation by itself, with drafts."""
         writing = self._new_writing(start, self._stop_rules)
         draft = Draft(self._draft_after(start))
-        lookup = self._engine.new_lookup(self._prompt, start.step.num_path_tokens)
-        for token in decode(sequence, first, self._sampler, self._sampling.max_new_tokens, draft, lookup):
+        lookup = self._new_lookup(start)
+        sampler = self._token_source(first)
+        for token in decode(sequence, first, sampler, self._sampling.max_new_tokens, draft, lookup):
             self._stats.num_generated_tokens += 1
             if writing.add(token):
                 break
@@ -272,6 +281,7 @@ class _Run:
         self._stats.num_decode_passes += draft.num_passes
         self._stats.num_draft_tokens += draft.num_proposed
         self._stats.num_accepted_tokens += draft.num_accepted
+        self._count_local(sampler)
         return writing.finish()
 
     def branches(
@@ -279,17 +289,46 @@ class _Run:
     ) -> list[Generation]:
         """All of ``firsts`` at once."""
         # Rules remember what they have read: each branch has its own.
-        writings = [self._new_writing(start, copy.deepcopy(self._stop_rules)) for _ in firsts]
-        num_passes, num_tokens = decode_branches(
-            sequence,
-            list(zip(writings, firsts, strict=True)),
-            self._sampler,
-            self._sampling.max_new_tokens,
-            self._limits,
-        )
-        self._stats.num_decode_passes += num_passes
-        self._stats.num_generated_tokens += num_tokens
-        return [writing.finish() for writing in writings]
+        branches = [
+            Branch(
+                number,
+                self._new_writing(start, copy.deepcopy(self._stop_rules)),
+                first,
+                self._token_source(first),
+                Draft(self._draft_after(start) if number == 0 else ()),
+                self._new_lookup(start),
+            )
+            for number, first in enumerate(firsts)
+        ]
+        max_new_tokens = self._sampling.max_new_tokens
+        num_passes = decode_branches(sequence, branches, max_new_tokens, self._limits)
+        stats = self._stats
+        stats.num_decode_passes += num_passes
+        stats.num_generated_tokens += sum(branch.length for branch in branches)
+        stats.num_draft_tokens += sum(branch.draft.num_proposed for branch in branches)
+        stats.num_accepted_tokens += sum(branch.draft.num_accepted for branch in branches)
+        for branch in branches:
+            self._count_local(branch.sampler)
+        return [branch.writing.finish() for branch in branches]
+
+    def _new_lookup(self, start: HealedStart) -> Lookup:
+        return self._engine.new_lookup(self._prompt, self._path(start), self._ngrams)
+
+    def _token_source(self, first: SampledToken) -> TokenSource:
+        """What chooses the tokens after ``first``."""
+        if self._ngrams is None:
+            return self._sampler
+        ngrams = self._ngrams.copy()
+        ngrams.append(first.token_id)
+        return LocalSampler(self._sampler, ngrams)
+
+    def _count_local(self, source: TokenSource) -> None:
+        if isinstance(source, LocalSampler):
+            self._stats.num_local_tokens += source.num_decided
+
+    def _path(self, start: HealedStart) -> tuple[int, ...]:
+        """The part of the healing path that ``start`` keeps."""
+        return healing_or_none(self._prompt.healing).path_token_ids[: start.step.num_path_tokens]
 
     def _new_writing(self, start: HealedStart, stop_rules: Sequence[StopRule]) -> Writing:
         detokenizer = self._engine.new_detokenizer(start.step.remaining)
@@ -297,6 +336,5 @@ class _Run:
 
     def _draft_after(self, start: HealedStart) -> tuple[int, ...]:
         """The guess from ``start`` on; nothing when it spells the healing path in another way."""
-        draft, num_path_tokens = self._prompt.draft_token_ids, start.step.num_path_tokens
-        path = healing_or_none(self._prompt.healing).path_token_ids[:num_path_tokens]
-        return draft[num_path_tokens:] if draft[:num_path_tokens] == path else ()
+        draft, path = self._prompt.draft_token_ids, self._path(start)
+        return draft[len(path) :] if draft[: len(path)] == path else ()

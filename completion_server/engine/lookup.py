@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from completion_server.engine.local_ngrams import LocalNgrams
+
 _NGRAM = 3
 _NUM_PROPOSED = 4
 _MEMORY = 0.95  # weight of the past in running means
@@ -52,9 +54,19 @@ class LookupGauge:
 class Lookup:
     """The tokens so far, others to copy from, and every place where three of them come together."""
 
-    def __init__(self, elsewhere: Sequence[int], token_ids: Sequence[int], gauge: LookupGauge) -> None:
-        """``token_ids`` are what the generation continues; ``elsewhere`` is only copied from."""
+    def __init__(
+        self,
+        elsewhere: Sequence[int],
+        token_ids: Sequence[int],
+        gauge: LookupGauge,
+        ngrams: LocalNgrams | None = None,
+    ) -> None:
+        """``token_ids`` are what the generation continues; ``elsewhere`` is only copied from.
+
+        ``ngrams``, at the same place, are asked first: what they find is what they also vote for.
+        """
         self.gauge = gauge
+        self._ngrams = ngrams
         self._token_ids = [*elsewhere, *token_ids]
         self._start = len(elsewhere)
         self._next_index: dict[tuple[int, ...], int] = {}
@@ -63,6 +75,8 @@ class Lookup:
 
     def append(self, token_id: int) -> None:
         """One more token of the generation."""
+        if self._ngrams is not None:
+            self._ngrams.append(token_id)
         if len(self._token_ids) >= _NGRAM:
             self._next_index[tuple(self._token_ids[-_NGRAM:])] = len(self._token_ids)
         self._token_ids.append(token_id)
@@ -71,8 +85,14 @@ class Lookup:
         """What may follow the last token: ``_NUM_PROPOSED`` tokens, or none."""
         if limit < _NUM_PROPOSED or len(self._token_ids) - self._start < _NGRAM:
             return ()
+        found = self._find()
+        return found if found and self.gauge.allows() else ()
+
+    def _find(self) -> Sequence[int]:
+        if self._ngrams is not None and (found := self._ngrams.continuation(_NUM_PROPOSED, _NGRAM)):
+            return found
         index = self._next_index.get(tuple(self._token_ids[-_NGRAM:]))
-        if index is None or len(self._token_ids) - index < _NUM_PROPOSED or not self.gauge.allows():
+        if index is None or len(self._token_ids) - index < _NUM_PROPOSED:
             return ()
         return tuple(self._token_ids[index : index + _NUM_PROPOSED])
 

@@ -116,7 +116,7 @@ class CachedSequence:
     def feed_branches(
         self, token_ids: Sequence[int], positions: Sequence[int], visible: npt.NDArray[np.bool_]
     ) -> Logits:
-        """One forward pass over one token of each branch, as ``BranchingLM.forward_branches``.
+        """One forward pass over tokens of several branches, as ``BranchingLM.forward_branches``.
 
         The tokens of branches do not belong to the sequence: ``truncate`` has to follow before anything else.
         """

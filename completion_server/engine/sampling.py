@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,16 @@ from completion_server.model import Logits, SamplingParams
 
 @dataclass(frozen=True)
 class SampledToken:
-    """A token and its natural log-probability under the model's own, unchanged distribution."""
+    """A token and its natural log-probability under the distribution that it was chosen from, unfiltered."""
 
     token_id: int
     logprob: float
+
+
+class TokenSource(Protocol):
+    """Chooses the tokens of one generation, one after the other."""
+
+    def sample(self, logits: Logits) -> SampledToken: ...
 
 
 class Sampler:

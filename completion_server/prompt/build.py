@@ -22,6 +22,7 @@ from completion_server.prompt.fim import (
     layout,
 )
 from completion_server.prompt.healing import heal_prefix
+from completion_server.prompt.local_text import LocalTexts
 from completion_server.prompt.snippets import SnippetIds, lay_out_snippets, shows_files
 from completion_server.snippet import CrossFileContext
 from completion_server.tokenizer import Tokenizer
@@ -41,6 +42,8 @@ class ModelFacts:
     max_context: int = 2048
     stated_fim_format: str | None = None
     """The format that the model's source names (registry entry); a setting goes before it."""
+    has_local_ngrams: bool = False
+    """Whether the weight of the n-gram model of the text at hand was fitted for this model."""
 
 
 class PromptBuilder:
@@ -52,6 +55,8 @@ class PromptBuilder:
         """``fim_format`` and ``prompt_order`` are the settings of these names."""
         self._tokenizer = tokenizer
         self._max_context = facts.max_context
+        self._has_local_ngrams = facts.has_local_ngrams
+        self._local_texts = LocalTexts(tokenizer.encode)
         wanted = fim_format if fim_format != "auto" else facts.stated_fim_format
         detection = detect_fim_format(tokenizer, wanted, facts.model_type)
         self._format = detection.format
@@ -85,6 +90,11 @@ class PromptBuilder:
             return False
         return context.cross_file == "on" or shows_files(self._format, self._fim_tokens)
 
+    def uses_local_text(self, settings: Settings) -> bool:
+        """Whether the text at hand weighs in on what is written: as set, or by default where that was fitted."""
+        wish = settings.context.local_ngrams
+        return self._has_local_ngrams if wish == "auto" else wish == "on"
+
     def build(
         self,
         document: Document,
@@ -97,17 +107,12 @@ class PromptBuilder:
         """The prompt for ``position``, leaving room for ``max_new_tokens``. ModelError when nothing fits.
 
         ``draft`` is a guess at the text that follows, from an earlier suggestion. ``context`` are snippets of
-        other files, which get a quarter of the prompt at most.
+        other files: shown, in a quarter of the prompt at most, or beside it (``local_text``).
         """
         encode = self._tokenizer.encode
-        room = self._max_context - max_new_tokens - _NUM_SENTINELS
-        budget = min(settings.context.max_prompt_tokens, room)
-        if budget < _MIN_PREFIX_TOKENS:
-            raise ModelError(
-                f"{max_new_tokens} new tokens leave no room for a prompt in a context of {self._max_context}:"
-                " lower generation.automaticMaxTokens or invokedMaxTokens"
-            )
-        snippet_budget = min(settings.context.max_snippet_tokens, budget // 4) if context else 0
+        budget = self._budget(settings, max_new_tokens)
+        is_shown = context is not None and self.shows_snippets(settings)
+        snippet_budget = min(settings.context.max_snippet_tokens, budget // 4) if is_shown else 0
         snippets = self._snippets(context, document.language_id, snippet_budget)
         if snippets.before:
             # The budget and not what is used: see the suffix's below.
@@ -125,6 +130,12 @@ class PromptBuilder:
         token_ids = fim.token_ids
         if not token_ids or (prefix.is_at_edge and not self._format.orders and not self._fim_tokens.start):
             token_ids = (self._document_start(), *token_ids)
+        local_text = None
+        if self.uses_local_text(settings):
+            lines = _shown_lines(position, prefix.text, suffix.text if has_suffix else "")
+            local_text = self._local_texts.collect(
+                document, lines, healed.token_ids, None if is_shown else context
+            )
         return Prompt(
             token_ids,
             healed.healing,
@@ -134,7 +145,17 @@ class PromptBuilder:
             num_prefix_tokens=len(healed.token_ids),
             num_suffix_tokens=len(shown_suffix),
             snippet_sizes=snippets.sizes,
+            local_text=local_text,
         )
+
+    def _budget(self, settings: Settings, max_new_tokens: int) -> int:
+        budget = min(settings.context.max_prompt_tokens, self._max_context - max_new_tokens - _NUM_SENTINELS)
+        if budget < _MIN_PREFIX_TOKENS:
+            raise ModelError(
+                f"{max_new_tokens} new tokens leave no room for a prompt in a context of {self._max_context}:"
+                " lower generation.automaticMaxTokens or invokedMaxTokens"
+            )
+        return budget
 
     def _snippets(self, context: CrossFileContext | None, language_id: str, max_tokens: int) -> SnippetIds:
         """Remembered: they are the same for many requests."""
@@ -153,3 +174,9 @@ class PromptBuilder:
         named = (self._tokenizer.token_id(spelling) for spelling in _DOCUMENT_STARTS)
         candidates = (*named, self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
         return next((token_id for token_id in candidates if token_id is not None), 0)
+
+
+def _shown_lines(position: Position, prefix: str, suffix: str) -> tuple[int, int]:
+    """The first line of which the windows show something, and the first after it of which they show nothing."""
+    num_after = suffix.count("\n") + (not suffix.endswith("\n"))
+    return position.line - prefix.count("\n"), position.line + num_after

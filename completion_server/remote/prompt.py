@@ -112,6 +112,10 @@ class RemotePromptBuilder:
         """Never yet: what is sent to a server is the document that is asked about, and nothing else."""
         return False
 
+    def uses_local_text(self, settings: Settings) -> bool:  # noqa: ARG002 - the protocol's
+        """Never: a server gives no logits to mix with."""
+        return False
+
     def build(
         self,
         document: Document,

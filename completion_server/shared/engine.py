@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from completion_server import errors
@@ -144,7 +145,7 @@ class SharedEngine:
         """As ``Engine.prefill``, and as idle work: it gives way to the requests of all windows."""
         if Limits(deadline, cancellation).exceeded() is not None:
             return 0
-        remaining_ms, plain = _remaining(deadline), without_allowed(prompt)
+        remaining_ms, plain = _remaining(deadline), without_allowed(replace(prompt, local_text=None))
         with self._asking(lambda call: Prefill(call, plain, remaining_ms)) as (connection, call):
             return self._number(_wait(connection, call, remaining_ms, cancellation))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from completion_server.config import ContextSettings, GenerationSettings, Settings
 from completion_server.context.collect import ContextCollector
@@ -69,6 +71,27 @@ def test_typing_reads_almost_nothing_anew(tmp_path: Path, name: str) -> None:
     assert num_prompt > 1000
     if family(name)[2].order_name != "psm":
         assert num_cached >= 0.95 * num_prompt
+
+
+def test_other_files_are_copied_from_beside_the_prompt(tmp_path: Path) -> None:
+    collector = settled_collector(write_files(tmp_path, FILES))
+    prompts = []
+    for cross_file, local_ngrams in (("off", "off"), ("off", "on"), ("auto", "on"), ("auto", "off")):
+        service = make_service("own spm", collector)
+        context = ContextSettings(cross_file=cross_file, local_ngrams=local_ngrams, max_prompt_tokens=400)
+        settings = replace(service._settings, context=context)
+        service.apply_settings(settings)
+        prompts.append(service._prompt_of(request_for(tmp_path, BEFORE + "size = area(ˇ")))
+    tokenizer = family("own spm")[0]
+    needed = np.array(tokenizer.encode("def area(width, height):"), np.int32).tobytes()
+    assert {prompt.token_ids for prompt in prompts} == {prompts[0].token_ids}, "they cost no tokens"
+    assert [each.local_text is not None for each in prompts] == [False, True, True, False]
+    assert [each.local_text is not None and needed in each.local_text.token_ids for each in prompts] == [
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_the_trace_names_places_and_no_text(tmp_path: Path) -> None:

@@ -81,6 +81,9 @@ class PlainPrompts:
     def shows_snippets(self, settings: Settings) -> bool:
         return False
 
+    def uses_local_text(self, settings: Settings) -> bool:
+        return False
+
     def build(
         self,
         document: Document,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from completion_server.engine import stopping
 from completion_server.errors import RequestError
-from completion_server.model import Prompt, SamplingParams
+from completion_server.model import LocalText, Prompt, SamplingParams
 from completion_server.shared import wire
 from tests.support.engines import TOKENIZER, make_prompt
 
@@ -51,6 +51,7 @@ def plain(prompt: Prompt) -> Prompt:
 @given(prefix=TEXTS, draft=TEXTS, remaining_ms=st.none() | st.floats(allow_nan=False))
 def test_a_question_arrives_as_it_was_asked(prefix: str, draft: str, remaining_ms: float | None) -> None:
     prompt = make_prompt(prefix, draft=draft)
+    prompt = dataclasses.replace(prompt, local_text=LocalText((1, 2), bytes(range(8))))
     sampling = SamplingParams(0.5, 3, 0.75, 7, 9)
     rules = wire.pack_rules(RULES)
     message = sent(wire.Generate(1, wire.without_allowed(prompt), sampling, rules, remaining_ms, 2))

@@ -38,6 +38,7 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "context.maxPromptTokens",
   "context.maxSuffixTokens",
   "context.crossFile",
+  "context.localNgrams",
   "context.maxSnippetTokens",
   "cache.prefixCacheMb",
   "cache.completionCacheEntries",
