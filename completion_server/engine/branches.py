@@ -21,9 +21,8 @@ from completion_server.engine.sampling import SampledToken, TokenSource
 from completion_server.engine.writing import Writing
 from completion_server.model import Logits
 
-_PATIENCE = 0.25
-_LEAST_PATIENCE = 2
-"""How many passes the others are given when the first has ended: a share of its own, and some."""
+_LEAST_PASSES = 2
+"""So many are given to the others when the first has ended before; else they end with it."""
 _NOBODY = -1
 
 
@@ -64,8 +63,8 @@ def decode_branches(
 ) -> int:
     """Write all of ``branches``, each from its first token on; the number of passes.
 
-    The first is the one that matters: soon after it has ended the others end as well, whole or not. ``sequence``
-    holds the prompt, before and after.
+    The first is the one that matters: when it has ended the others end as well, whole or not. ``sequence`` holds
+    the prompt, before and after.
     """
     tree = _Tree(sequence)
     num_passes, last_pass = 0, max_new_tokens
@@ -74,7 +73,7 @@ def decode_branches(
             branch.write(max_new_tokens)
         while growing := [branch for branch in branches if branch.is_growing]:
             if not branches[0].is_growing and last_pass == max_new_tokens:
-                last_pass = num_passes + int(_PATIENCE * num_passes) + _LEAST_PATIENCE
+                last_pass = max(num_passes, _LEAST_PASSES)
             if (limit := limits.exceeded()) is not None:
                 for branch in growing:
                     branch.writing.reason = limit
