@@ -18,7 +18,8 @@ from completion_server.secrets_filter import secret_spans
 from completion_server.snippet import CrossFileContext
 
 _CHARS_AROUND_CURSOR = 512
-_MAX_COPIED_TOKENS = 2048  # beside the prompt, where they cost no pass
+MAX_TOKENS_BESIDE = 2048
+"""Most tokens of snippets beside the prompt, where they cost no forward pass."""
 
 
 class ContextSource(Protocol):
@@ -86,7 +87,7 @@ class CrossFile:
         shown = self.max_prompt_tokens
         if shown or self._source is None or self.settings.context.cross_file == "off":
             return shown
-        return _MAX_COPIED_TOKENS if self._prompts.uses_local_text(self.settings) else 0
+        return MAX_TOKENS_BESIDE if self._prompts.uses_local_text(self.settings) else 0
 
     def reason_to_skip(self, request: CompletionRequest) -> str | None:
         """Why the document gets no completions, or this place none: a secret is being written. None: it does."""

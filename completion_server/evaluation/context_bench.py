@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from completion_server.context.collect import ContextCollector
+from completion_server.cross_file import MAX_TOKENS_BESIDE
 from completion_server.document import Document, Position
 from completion_server.request import WorkspaceView
 
@@ -15,7 +16,6 @@ _FILES_PER_PACKAGE = 40
 _IMPORTS_PER_FILE = 12
 _DEFINITIONS_PER_FILE = 10
 _NUM_OPEN = 8
-_MAX_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def measure_context(root: Path, num_files: int = 2000, num_requests: int = 500, 
     collector = ContextCollector(runs_in_background=False)
     opened = [_document(root, path) for path in rng.sample(paths, min(_NUM_OPEN, len(paths)))]
     view = WorkspaceView(tuple(opened), root.as_uri())
-    collector.collect(opened[0], Position(0, 0), view, _MAX_TOKENS)
+    collector.collect(opened[0], Position(0, 0), view, MAX_TOKENS_BESIDE)
     began = time.perf_counter()
     longest_piece_ms = 0.0
     is_more = True
@@ -58,7 +58,7 @@ def measure_context(root: Path, num_files: int = 2000, num_requests: int = 500, 
         collector.clear()
         for times in (chosen_ms, kept_ms):
             before = time.perf_counter()
-            context = collector.collect(document, place, view, _MAX_TOKENS)
+            context = collector.collect(document, place, view, MAX_TOKENS_BESIDE)
             times.append((time.perf_counter() - before) * 1000)
         num_snippets += len(context.snippets)
     num_indexed = collector.status()["num_indexed_files"]
