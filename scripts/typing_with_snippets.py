@@ -1,4 +1,4 @@
-"""How much of the prompt comes from the prefix cache while somebody types, without and with snippets.
+"""How much of the prompt comes from the prefix cache while somebody types, without snippets and with them.
 
 usage: python scripts/typing_with_snippets.py CORPUS [--files 4] [--keys 30] [--seed 0]
 
@@ -37,7 +37,7 @@ def main() -> None:
     settings = replace(settings, cache=replace(settings.cache, completion_cache_entries=0))
     collector = ContextCollector(runs_in_background=False)
     service = build_service(settings, lambda *_step: None, context=collector)
-    counts = {"off": [0, 0, 0], "on": [0, 0, 0]}
+    counts = {"off": [0, 0, 0], "auto": [0, 0, 0], "on": [0, 0, 0]}
     with tempfile.TemporaryDirectory() as directory:
         files = read_split(arguments.corpus, "held-out")
         for task in make_cross_file_tasks(files, Path(directory).resolve(), arguments.files, arguments.seed):
