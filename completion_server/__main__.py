@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-_EXIT_INTERRUPTED = 130
+from completion_server.errors import EXIT_INTERRUPTED
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def _serve() -> None:
     try:
         run(None, {})
     except KeyboardInterrupt:
-        raise SystemExit(_EXIT_INTERRUPTED) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ Third-party errors are mapped to these at the boundary where they arise. The mes
 user: what happened, with which file, and what to do.
 """
 
+EXIT_INTERRUPTED = 130
+"""What a command that Ctrl-C ended leaves with, as in shells: 128 and the signal's number."""
+
 
 class CompletionServerError(Exception):
     """Root of the tree."""

@@ -106,7 +106,7 @@ class LocalText:
     """Text at hand, for an n-gram model beside the language model (``engine.local_ngrams``)."""
 
     preceding_token_ids: tuple[int, ...]
-    """The last tokens of the text before the cursor, as far as the prompt holds it."""
+    """The last ``MAX_MATCH`` tokens of the text before the cursor, as far as the prompt holds it."""
     token_ids: bytes = field(repr=False)
     """Of the document and of other files: int32 in this machine's byte order, ``TEXT_END`` after each text."""
 
@@ -114,6 +114,9 @@ class LocalText:
         if len(self.token_ids) % 4:
             raise ModelError("these are no int32 values")
 
+
+MAX_MATCH = 16
+"""Most tokens at the end of a text that are looked for in a ``LocalText``."""
 
 TEXT_END = -1
 """No token; stands between texts that do not follow each other."""

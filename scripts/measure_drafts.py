@@ -17,14 +17,10 @@ from msgspec.structs import replace
 
 from completion_server.bootstrap import build_service
 from completion_server.config import load_settings
-from completion_server.document import Document
 from completion_server.engine.lookup import LookupGauge
-from completion_server.evaluation.items_bench import without_memory
-from completion_server.evaluation.typed_source import make_typed_text
+from completion_server.evaluation.items_bench import typed_places, without_memory
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
 from completion_server.service import CompletionService
-
-_NUM_LINES, _NUM_KEYS = 400, 400
 
 
 def main() -> None:
@@ -34,13 +30,8 @@ def main() -> None:
     settings = without_memory(load_settings(None, None).settings)
     settings = replace(settings, model=replace(settings.model, shared=False))
     service = build_service(settings, lambda *_: None)
-    plan = make_typed_text(_NUM_LINES, _NUM_KEYS)
-    document, position = Document.from_text(plan.text, uri=plan.uri, language_id="python"), plan.start
     sums = {"with_drafts": [0.0, 0.0, 0.0], "without": [0.0, 0.0, 0.0]}
-    step = max(len(plan.keys) // num_places, 1)
-    for number in range(num_places):
-        for key in plan.keys[number * step : (number + 1) * step]:
-            document, position = document.with_replacement(position, position, key)
+    for number, (document, position) in enumerate(typed_places(num_places)):
         request = CompletionRequest(
             document, position, TriggerKind.AUTOMATIC, Deadline.never(), CancellationToken()
         )

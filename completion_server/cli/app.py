@@ -24,13 +24,10 @@ from completion_server.cli.option import (
     ThreadsOption,
     use_log_level,
 )
-from completion_server.errors import CompletionServerError
+from completion_server.errors import EXIT_INTERRUPTED, CompletionServerError
 from completion_server.logs import configure_logging
 
 log = logging.getLogger(__name__)
-
-_EXIT_INTERRUPTED = 130
-
 
 _LAZY_GROUPS = ("bench", "models", "train")
 
@@ -57,7 +54,7 @@ class CommandGroup(TyperGroup):
             typer.echo(f"completion-server: {error}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            raise typer.Exit(_EXIT_INTERRUPTED) from None
+            raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 app = typer.Typer(

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from completion_server.engine.decode import Draft, Limits
-from completion_server.engine.lookup import Lookup
+from completion_server.engine.decode import Guesser, Limits
 from completion_server.engine.prefix_cache import CachedSequence
 from completion_server.engine.sampling import SampledToken, TokenSource
 from completion_server.engine.writing import Writing
@@ -34,8 +33,7 @@ class Branch:
     writing: Writing
     token: SampledToken
     sampler: TokenSource
-    draft: Draft
-    lookup: Lookup
+    guesser: Guesser
     length: int = 0
     """Tokens written."""
     is_growing: bool = True
@@ -44,15 +42,6 @@ class Branch:
         """Take ``token`` into the text; whether that was the last one is in ``is_growing``."""
         self.length += 1
         self.is_growing = not self.writing.add(self.token) and self.length < max_new_tokens
-
-    def guess(self, limit: int) -> tuple[Sequence[int], bool]:
-        """Up to ``limit`` tokens that may follow ``token``, and whether they were looked up."""
-        guess = self.draft.after(self.token, self.length - 1, limit)
-        self.lookup.append(self.token.token_id)
-        if guess:
-            return guess, False
-        guess = self.lookup.propose(limit)
-        return guess, bool(guess)
 
 
 def decode_branches(
@@ -127,19 +116,19 @@ class _Tree:
 
 def _step(tree: _Tree, growing: Sequence[Branch], max_new_tokens: int, room: int) -> None:
     """One forward pass over the next token of each of ``growing`` with its guesses, ``room`` for each at most."""
-    proposed = [branch.guess(min(max_new_tokens - branch.length, room) - 1) for branch in growing]
+    guesses = [
+        branch.guesser.after(branch.token, branch.length - 1, min(max_new_tokens - branch.length, room) - 1)
+        for branch in growing
+    ]
     place = tree.num_tokens
-    logits = tree.feed(growing, [guess for guess, _ in proposed])
+    logits = tree.feed(growing, guesses)
     row = 0
-    for branch, (guess, is_looked_up) in zip(growing, proposed, strict=True):
+    for branch, guess in zip(growing, guesses, strict=True):
         end = row + 1 + len(guess)
         num_right = _verify(branch, guess, logits[row:end], max_new_tokens)
         tree.hide(place + row + 1 + num_right, place + end)
         row = end
-        branch.draft.num_proposed += len(guess)
-        branch.draft.num_accepted += num_right
-        if is_looked_up:
-            branch.lookup.gauge.learn_outcome(num_right)
+        branch.guesser.settle()
 
 
 def _verify(branch: Branch, guess: Sequence[int], logits: Logits, max_new_tokens: int) -> int:
@@ -152,7 +141,7 @@ def _verify(branch: Branch, guess: Sequence[int], logits: Logits, max_new_tokens
     for index, guessed in enumerate(guess):
         if guessed != branch.token.token_id or not branch.is_growing:
             return index
-        branch.lookup.append(guessed)
+        branch.guesser.accept(guessed)
         branch.token = branch.sampler.sample(logits[index + 1])
         branch.write(max_new_tokens)
     return len(guess)

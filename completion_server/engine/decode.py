@@ -128,6 +128,40 @@ class Draft:
         return self._token_ids[position + 1 : position + 1 + min(limit, _MAX_DRAFT)]
 
 
+class Guesser:
+    """Guesses at the tokens of one generation: from ``draft``, and where it has none from ``lookup``."""
+
+    def __init__(self, draft: Draft, lookup: Lookup | None = None) -> None:
+        self.draft = draft
+        self._lookup = lookup
+        self._num_looked_up = 0
+        self._num_accepted = 0
+
+    def after(self, token: SampledToken, position: int, limit: int) -> Sequence[int]:
+        """Up to ``limit`` tokens that may follow ``token``, the one at ``position``."""
+        guess = self.draft.after(token, position, limit)
+        self._num_looked_up = self._num_accepted = 0
+        if self._lookup is not None:
+            self._lookup.append(token.token_id)
+            if not guess:
+                guess = self._lookup.propose(limit)
+                self._num_looked_up = len(guess)
+        self.draft.num_proposed += len(guess)
+        return guess
+
+    def accept(self, token_id: int) -> None:
+        """The next guessed token was right."""
+        self.draft.num_accepted += 1
+        self._num_accepted += 1
+        if self._lookup is not None:
+            self._lookup.append(token_id)
+
+    def settle(self) -> None:
+        """No more of the last guess was right."""
+        if self._lookup is not None and self._num_looked_up:
+            self._lookup.gauge.learn_outcome(self._num_accepted)
+
+
 def decode(
     sequence: CachedSequence,
     first: SampledToken,
@@ -144,6 +178,7 @@ def decode(
     last token but one that was yielded, or before.
     """
     start, count, token = sequence.num_tokens, 0, first
+    guesser = Guesser(draft, lookup)
     try:
         while True:
             yield token
@@ -151,32 +186,20 @@ def decode(
             room = min(max_new_tokens - count, sequence.room)
             if room <= 0:
                 return
-            limit = min(room, sequence.room) - 1
-            guess = draft.after(token, count - 1, limit)
-            is_looked_up = False
-            if lookup is not None:
-                lookup.append(token.token_id)
-                if not guess:
-                    guess = lookup.propose(limit)
-                    is_looked_up = bool(guess)
+            guess = guesser.after(token, count - 1, room - 1)
             logits = sequence.feed([token.token_id, *guess], len(guess) + 1)
             draft.num_passes += 1
-            draft.num_proposed += len(guess)
-            num_accepted_before = draft.num_accepted
             token = sampler.sample(logits[0])
             for index, guessed in enumerate(guess):
                 if guessed != token.token_id:
                     break
-                draft.num_accepted += 1
-                if lookup is not None:
-                    lookup.append(guessed)
+                guesser.accept(guessed)
                 yield token
                 count += 1
                 token = sampler.sample(logits[index + 1])
             if lookup is not None:
                 lookup.gauge.learn_pass(len(guess) + 1, sequence.last_pass_ms)
-                if is_looked_up:
-                    lookup.gauge.learn_outcome(draft.num_accepted - num_accepted_before)
+            guesser.settle()
             sequence.truncate(start + count)
     finally:
         sequence.truncate(min(sequence.num_tokens, start + count))

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 
 from completion_server.config import Settings
 from completion_server.engine.branches import Branch, decode_branches
-from completion_server.engine.decode import ChunkSizer, Draft, Limits, decode, prefill
+from completion_server.engine.decode import ChunkSizer, Draft, Guesser, Limits, decode, prefill
 from completion_server.engine.healing import HealedStart, choose_start, healing_or_none
 from completion_server.engine.local_ngrams import LocalNgrams, LocalSampler
 from completion_server.engine.lookup import Lookup, LookupGauge
@@ -178,8 +178,8 @@ class Engine:
 
     def new_lookup(self, prompt: Prompt, path_token_ids: Sequence[int], ngrams: LocalNgrams | None) -> Lookup:
         """Drafts for a generation that goes on from ``prompt`` and ``path_token_ids``, as ``ngrams`` do."""
-        own = None if ngrams is None else ngrams.copy()
-        return Lookup(prompt.lookup_token_ids, (*prompt.token_ids, *path_token_ids), self._lookup_gauge, own)
+        token_ids = (*prompt.token_ids, *path_token_ids)
+        return Lookup(prompt.lookup_token_ids, token_ids, self._lookup_gauge, copy.copy(ngrams))
 
     def new_detokenizer(self, skipped: bytes) -> Detokenizer:
         return self._new_detokenizer(skipped)
@@ -279,9 +279,7 @@ class _Run:
                 writing.reason = limit
                 break
         self._stats.num_decode_passes += draft.num_passes
-        self._stats.num_draft_tokens += draft.num_proposed
-        self._stats.num_accepted_tokens += draft.num_accepted
-        self._count_local(sampler)
+        self._count(draft, sampler)
         return writing.finish()
 
     def branches(
@@ -295,20 +293,15 @@ class _Run:
                 self._new_writing(start, copy.deepcopy(self._stop_rules)),
                 first,
                 self._token_source(first),
-                Draft(self._draft_after(start) if number == 0 else ()),
-                self._new_lookup(start),
+                Guesser(Draft(self._draft_after(start) if number == 0 else ()), self._new_lookup(start)),
             )
             for number, first in enumerate(firsts)
         ]
         max_new_tokens = self._sampling.max_new_tokens
-        num_passes = decode_branches(sequence, branches, max_new_tokens, self._limits)
-        stats = self._stats
-        stats.num_decode_passes += num_passes
-        stats.num_generated_tokens += sum(branch.length for branch in branches)
-        stats.num_draft_tokens += sum(branch.draft.num_proposed for branch in branches)
-        stats.num_accepted_tokens += sum(branch.draft.num_accepted for branch in branches)
+        self._stats.num_decode_passes += decode_branches(sequence, branches, max_new_tokens, self._limits)
         for branch in branches:
-            self._count_local(branch.sampler)
+            self._stats.num_generated_tokens += branch.length
+            self._count(branch.guesser.draft, branch.sampler)
         return [branch.writing.finish() for branch in branches]
 
     def _new_lookup(self, start: HealedStart) -> Lookup:
@@ -318,11 +311,13 @@ class _Run:
         """What chooses the tokens after ``first``."""
         if self._ngrams is None:
             return self._sampler
-        ngrams = self._ngrams.copy()
+        ngrams = copy.copy(self._ngrams)
         ngrams.append(first.token_id)
         return LocalSampler(self._sampler, ngrams)
 
-    def _count_local(self, source: TokenSource) -> None:
+    def _count(self, draft: Draft, source: TokenSource) -> None:
+        self._stats.num_draft_tokens += draft.num_proposed
+        self._stats.num_accepted_tokens += draft.num_accepted
         if isinstance(source, LocalSampler):
             self._stats.num_local_tokens += source.num_decided
 

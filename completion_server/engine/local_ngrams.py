@@ -16,13 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from completion_server.engine.sampling import SampledToken, Sampler, as_ids, log_sum_exp
-from completion_server.model import TEXT_END, LocalText, Logits
+from completion_server.model import MAX_MATCH, TEXT_END, LocalText, Logits
 
-_MIN_MATCH, _MAX_MATCH = 2, 16
+_MIN_MATCH = 2
 _LONG_MATCH = 8
 _LONGER_COUNTS = 2.0
 """How many times as much a match counts as one that is a token shorter."""
-
 
 _WEIGHTS = (-3.31, 1.43, 0.05, 1.52, -1.84)
 """Of ``Vote.features``, for the log odds of the n-gram model's share; from ``scripts/fit_local_ngrams.py``."""
@@ -48,17 +47,11 @@ class LocalNgrams:
     def __init__(self, local: LocalText, path_token_ids: Sequence[int] = ()) -> None:
         """``path_token_ids`` come after the text before the cursor, where healing has taken them."""
         self._tokens = np.frombuffer(local.token_ids, np.int32)
-        self._recent = [*local.preceding_token_ids, *path_token_ids][-_MAX_MATCH:]
-
-    def copy(self) -> LocalNgrams:
-        """The same place, to go on from in another way."""
-        other = LocalNgrams.__new__(LocalNgrams)
-        other._tokens, other._recent = self._tokens, list(self._recent)
-        return other
+        self._recent = [*local.preceding_token_ids, *path_token_ids][-MAX_MATCH:]
 
     def append(self, token_id: int) -> None:
-        """One more token of the text."""
-        self._recent = [*self._recent[1 - _MAX_MATCH :], token_id]
+        """One more token of the text. Changes nothing in place: a shallow copy goes on in another way."""
+        self._recent = [*self._recent[1 - MAX_MATCH :], token_id]
 
     def vote(self) -> Vote | None:
         """What came next wherever the text's end stands, longer matches counting more; None without a match."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -50,17 +50,23 @@ def without_memory(settings: Settings) -> Settings:
     return replace(settings, cache=cache, generation=replace(settings.generation, look_ahead=False))
 
 
-def measure_items(
-    service: CompletionService, num_places: int, num_items: int, progress: Callable[[int], object]
-) -> ItemsFigures:
-    """Ask by hand at ``num_places`` places of a typed file, for one item and for ``num_items``, in turns."""
-    figures = ItemsFigures()
+def typed_places(num_places: int) -> Iterator[tuple[Document, Position]]:
+    """Places that typing a file comes by, spread over the keys."""
     plan = make_typed_text(_NUM_LINES, _NUM_KEYS)
     document, position = Document.from_text(plan.text, uri=plan.uri, language_id="python"), plan.start
     step = max(len(plan.keys) // num_places, 1)
     for number in range(num_places):
         for key in plan.keys[number * step : (number + 1) * step]:
             document, position = document.with_replacement(position, position, key)
+        yield document, position
+
+
+def measure_items(
+    service: CompletionService, num_places: int, num_items: int, progress: Callable[[int], object]
+) -> ItemsFigures:
+    """Ask by hand at ``num_places`` places of a typed file, for one item and for ``num_items``, in turns."""
+    figures = ItemsFigures()
+    for number, (document, position) in enumerate(typed_places(num_places)):
         counts = (1, num_items) if number % 2 else (num_items, 1)
         service.complete(_request(document, position, 1))  # reads the prompt
         times: dict[int, float] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from completion_server.document import Document
-from completion_server.model import TEXT_END, LocalText
+from completion_server.model import MAX_MATCH, TEXT_END, LocalText
 from completion_server.secrets_filter import redact
 from completion_server.snippet import CrossFileContext
 
@@ -22,7 +22,6 @@ _MAX_CHARS = 24_000
 """Of the document, each way from the cursor: about 8,000 tokens."""
 _MAX_LINE_CHARS = 2_000  # longer ones are data
 _MAX_BLOCKS = 512
-_NUM_PRECEDING = 16
 _END = np.array([TEXT_END], np.int32).tobytes()
 
 
@@ -49,7 +48,7 @@ class LocalTexts:
         texts += [self._tokens_of(lines[begin:stop]) for begin, stop in _blocks_after(lines, end)]
         if context is not None:
             texts += [self._tokens_of([snippet.text]) for snippet in context.snippets]
-        return LocalText(tuple(prefix_ids[-_NUM_PRECEDING:]), _END.join([*texts, b""]))
+        return LocalText(tuple(prefix_ids[-MAX_MATCH:]), _END.join([*texts, b""]))
 
     def _tokens_of(self, lines: Sequence[str]) -> bytes:
         text = "".join(lines)
