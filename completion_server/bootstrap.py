@@ -185,9 +185,11 @@ def load_engine_from_directory(
 
 def _gate(settings: Settings) -> Gate:
     """The model's calibration, moved by what this user has accepted so far; None moves nothing."""
+    from completion_server.catalog.origin import origin_of
+
     name = settings.model.name
     try:
-        calibration = packaged_calibration(name)
+        calibration = packaged_calibration(origin_of(name))
     except ConfigError as error:
         _log.error("%s", error)
         calibration = None
@@ -206,10 +208,11 @@ def prompts_for(
     model: PromptModel, settings: Settings, stated_fim_format: str | None = None
 ) -> tuple[PromptBuilder, dict[str, object]]:
     """The prompts for ``model``, and facts about them for users."""
+    from completion_server.catalog.origin import origin_of
     from completion_server.catalog.registry import find_entry
     from completion_server.prompt.build import ModelFacts, PromptBuilder
 
-    entry = find_entry(settings.model.name)
+    entry = find_entry(origin_of(settings.model.name))
     has_local_ngrams = entry is not None and entry.has_local_ngrams
     prompts = PromptBuilder(
         model.tokenizer,

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from completion_server.catalog.origin import write_origin
 from completion_server.training.decoder import EMBEDDING
 from completion_server.training.error import TrainingError
 from completion_server.training.lora import ADAPTER_WEIGHTS, read_adapter_config
@@ -47,6 +48,7 @@ def merge_adapter(base: Path, adapter: Path, target: Path) -> None:
             if (base / name).is_file():
                 shutil.copyfile(base / name, target / name)
         save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+        write_origin(target, str(config.get("base_model_name_or_path", "")))
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise TrainingError(f"the adapter {adapter} cannot be merged into {base}: {error}") from error
 

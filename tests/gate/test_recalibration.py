@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from completion_server import bootstrap
-from completion_server.config import LogSettings, Settings
+from completion_server.catalog.origin import write_origin
+from completion_server.config import LogSettings, ModelSettings, Settings
 from completion_server.gate.calibration import Calibration
 from completion_server.gate.gate import MAX_SHIFT
 from completion_server.usage_log.place import DATABASE_NAME
@@ -46,3 +47,16 @@ def test_a_damaged_log_moves_nothing(calibrations: dict[str, Calibration], tmp_p
         path.unlink()
     (tmp_path / DATABASE_NAME).write_bytes(b"no database" * 100)
     assert bootstrap._gate(Settings()).shift == 0
+
+
+def test_a_model_made_from_another_has_its_calibration(
+    calibrations: dict[str, Calibration], tmp_path: Path
+) -> None:
+    own = tmp_path / "mine"
+    own.mkdir()
+    settings = Settings(model=ModelSettings(name=str(own)))
+    assert not bootstrap._gate(settings).is_calibrated
+    write_origin(own, "smollm2-135m")
+    gate = bootstrap._gate(settings)
+    # What the user took of the other model says nothing of this one.
+    assert (gate.is_calibrated, gate.shift) == (True, 0)
