@@ -30,10 +30,11 @@ from completion_server.engine.engine import Engine
 from completion_server.engine.healing import choose_start, healing_or_none
 from completion_server.engine.local_ngrams import LocalNgrams
 from completion_server.engine.sampling import log_sum_exp
-from completion_server.evaluation.cross_file_holes import by_workspace, index_workspace, make_cross_file_tasks
+from completion_server.evaluation.cross_file_holes import by_workspace, make_cross_file_tasks
 from completion_server.evaluation.fim_infill import make_tasks
 from completion_server.evaluation.fim_spans import Hole
 from completion_server.evaluation.held_out import read_split
+from completion_server.evaluation.workspaces import index_workspace
 from completion_server.model import Prompt
 from completion_server.prompt.build import PromptBuilder
 from completion_server.request import WorkspaceView
@@ -104,7 +105,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         root, count = Path(directory).resolve(), arguments.cross_file
         for cross in by_workspace(make_cross_file_tasks(files, root, count, arguments.seed)):
-            view = index_workspace(collector, cross)
+            view = index_workspace(collector, cross.hole, cross.root)
             holes.append(np.array(list(reader.rows(cross.hole, view))))
     holes = [rows for rows in holes if len(rows)]
     report = {"fit": "local-ngrams", "model": settings.model.name, "num_holes": len(holes)}

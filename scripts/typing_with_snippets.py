@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from completion_server.bootstrap import build_service
 from completion_server.config import Settings, load_settings
 from completion_server.context.collect import ContextCollector
-from completion_server.evaluation.cross_file_holes import CrossFileTask, index_workspace, make_cross_file_tasks
+from completion_server.evaluation.cross_file_holes import CrossFileTask, make_cross_file_tasks
 from completion_server.evaluation.held_out import read_split
+from completion_server.evaluation.workspaces import index_workspace
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
 from completion_server.service import CompletionService
 
@@ -61,7 +62,7 @@ def type_again(
     service: CompletionService, collector: ContextCollector, task: CrossFileTask, num_keys: int
 ) -> tuple[int, int, int]:
     """Requests that reached the model after the first, their prompt tokens, and how many of those were cached."""
-    view = index_workspace(collector, task)
+    view = index_workspace(collector, task.hole, task.root)
     document, position = task.hole.document, task.hole.position
     following = "".join(document.lines[position.line : position.line + 6])[position.column :]
     requests = prompt_tokens = cached_tokens = 0

@@ -306,6 +306,9 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
             help="Also N holes that need a name of another file and N elsewhere, without and with snippets.",
         ),
     ] = 0,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Each file by itself; else its repository is the workspace.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the scores to this JSON file.")] = None,
     offline: OfflineOption = False,
     threads: ThreadsOption = None,
@@ -327,7 +330,7 @@ def evaluate(  # noqa: PLR0913 - one parameter per option
         evaluate_served_command.run(one, served_task, out=out, as_json=as_json)
         return
     options = CommonOptions.for_each(model, offline=offline, threads=threads)
-    task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood, context)
+    task = evaluate_command.EvaluationTask(corpus, split, holes, seed, not no_tests, likelihood, context, alone)
     evaluate_command.run(options, task, out=out, as_json=as_json)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from completion_server.evaluation.fim_score import FilledHole, num_only_exact, s
 from completion_server.evaluation.held_out import SourceFile, read_split
 from completion_server.evaluation.machine import describe_machine
 from completion_server.evaluation.paired import mcnemar_p
+from completion_server.evaluation.workspaces import fill_in_workspaces, write_workspaces
 from completion_server.service import CompletionService
 
 _ALL = "all"
@@ -44,6 +45,8 @@ class EvaluationTask:
     num_cross_file: int = 0
     """Also fill so many holes that need a name of another file, and as many elsewhere in the same workspaces,
     without and with snippets of other files."""
+    is_alone: bool = False
+    """Each file by itself, and not in the workspace that its repository is."""
 
 
 def run(
@@ -59,12 +62,18 @@ def run(
     rows: list[dict[str, Any]] = []
     passed: list[dict[str, Any]] = []
     likelihoods: list[dict[str, Any]] = []
-    with shown_progress(make_console(stderr=True)) as progress:
+    with shown_progress(make_console(stderr=True)) as progress, tempfile.TemporaryDirectory() as directory:
+        used = {each.repository for each in tasks}
+        roots = {} if task.is_alone else write_workspaces(files, Path(directory), used)
         for each in options:
             settings = with_nothing_hidden(each.resolve().settings)
             collector = ContextCollector(runs_in_background=False)
             service = build_service(settings, progress, context=collector)
-            rows += _scores(settings.model.name, service, tasks, progress)
+            if task.is_alone:
+                filling = fill_holes(service, tasks)
+            else:
+                filling = fill_in_workspaces(service, collector, tasks, roots)
+            rows += _scores(service, settings.model.name, filling, len(tasks), progress)
             if task.num_cross_file:
                 rows += _cross_file_scores(settings, service, collector, task, files, progress)
             if lines:
@@ -78,17 +87,18 @@ def run(
     if out is not None:
         out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     facts: dict[str, object] = {"evaluation": "infill", "split": task.split, "seed": task.seed}
+    facts["has_workspace"] = not task.is_alone
     facts |= {"scores": rows, "passed_tests": passed, "nll": likelihoods}
     print_json({**facts, "machine": describe_machine()}, indent=None)
 
 
 def _scores(
-    name: str, service: CompletionService, tasks: Sequence[Task], progress: ShowProgress
+    service: CompletionService, name: str, filling: Iterator[FilledHole], num_holes: int, progress: ShowProgress
 ) -> list[dict[str, Any]]:
     filled: list[FilledHole] = []
-    for hole in fill_holes(service, tasks):
+    for hole in filling:
         filled.append(hole)
-        progress(f"{name}: filling holes", len(filled) / len(tasks))
+        progress(f"{name}: filling holes", len(filled) / num_holes)
     by_kind: dict[str, list[FilledHole]] = {}
     by_language: dict[str, list[FilledHole]] = {}
     for hole in filled:

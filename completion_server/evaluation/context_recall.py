@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from completion_server.context.collect import ContextCollector
-from completion_server.evaluation.cross_file_holes import CrossFileTask, by_workspace, index_workspace
+from completion_server.evaluation.cross_file_holes import CrossFileTask, by_workspace
+from completion_server.evaluation.workspaces import index_workspace
 from completion_server.prompt.fim import detect_fim_format, fim_token_ids
 from completion_server.prompt.snippets import lay_out_snippets
 from completion_server.snippet import CrossFileContext
@@ -53,7 +54,7 @@ def recalled_holes(
 ) -> Iterator[RecalledHole]:
     """Choose snippets in ``max_tokens`` for each of ``tasks``, each as a document's first request."""
     for task in by_workspace(tasks):
-        view = index_workspace(collector, task)
+        view = index_workspace(collector, task.hole, task.root)
         hole = task.hole
         context = collector.collect(hole.document, hole.position, view, max_tokens)
         shown = lay_out(context, hole.document.language_id, max_tokens)

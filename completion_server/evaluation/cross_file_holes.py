@@ -23,7 +23,7 @@ from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.fim_spans import Hole, Span, SpanKind, cut_hole, pick_span
 from completion_server.evaluation.held_out import SourceFile
 from completion_server.evaluation.names_elsewhere import NamesElsewhere, common_names, declared_names
-from completion_server.request import WorkspaceView
+from completion_server.evaluation.workspaces import index_workspace, write_file
 
 KIND = "cross-file"
 ELSEWHERE_KIND = "elsewhere"
@@ -90,7 +90,7 @@ def fill_cross_file_holes(
     Those of one workspace follow each other.
     """
     for task in by_workspace(tasks):
-        view = index_workspace(collector, task)
+        view = index_workspace(collector, task.hole, task.root)
         service.clear_caches()
         text = first_text(ask(service, task.hole, workspace=view))
         yield FilledHole(task.language, task.kind, task.hole.middle, text)
@@ -99,16 +99,6 @@ def fill_cross_file_holes(
 def by_workspace(tasks: Sequence[CrossFileTask]) -> list[CrossFileTask]:
     """Those of one workspace after each other: few are kept indexed."""
     return sorted(tasks, key=lambda each: each.root)
-
-
-def index_workspace(collector: ContextCollector, task: CrossFileTask) -> WorkspaceView:
-    """Let ``collector`` (without a background) look at all files of the task's workspace."""
-    view = WorkspaceView((), task.root.as_uri())
-    collector.collect(task.hole.document, task.hole.position, view, 0)
-    while collector.work():
-        pass
-    collector.clear()
-    return view
 
 
 def _tasks_of(
@@ -120,7 +110,7 @@ def _tasks_of(
 ) -> Iterator[CrossFileTask]:
     if len(files) < 2:
         return
-    written = [file for file in files if _write(file, root)]
+    written = [file for file in files if write_file(file, root)]
     index = WorkspaceIndex(root)
     while index.work():
         pass
@@ -129,24 +119,11 @@ def _tasks_of(
         found = _find_hole(file, root, index, names, rng)
         if found is not None:
             # What was there must not be found again on the disk.
-            _write(replace(file, text=found.hole.document.text), root)
+            write_file(replace(file, text=found.hole.document.text), root)
             yield found
         # Its own file is open, so that what is on the disk of it plays no part.
         if rng_elsewhere is not None and (found := _find_hole_elsewhere(file, root, index, names, rng_elsewhere)):
             yield found
-
-
-def _write(file: SourceFile, root: Path) -> bool:
-    """False for a path that leads out of ``root`` or cannot be made."""
-    target = root / file.path
-    if not target.resolve().is_relative_to(root.resolve()):
-        return False
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(file.text, encoding="utf-8", newline="")
-    except OSError:
-        return False
-    return True
 
 
 def _find_hole(

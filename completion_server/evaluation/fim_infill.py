@@ -48,6 +48,8 @@ class Task:
     kind: SpanKind
     language: str
     repository: str
+    path: str
+    """In the repository."""
 
 
 def make_tasks(files: Sequence[SourceFile], num_per_kind: int, seed: int = 0) -> list[Task]:
@@ -81,19 +83,21 @@ def _make_task(
         hole = cut_hole(file.text, span, uri=f"file:///{file.path}", language_id=language)
         is_one_line = "\n" not in hole.middle and len(hole.middle) <= _MAX_LINE_CHARS
         if hole.middle.strip() and (kind is SpanKind.BLOCK or is_one_line):
-            return Task(hole, kind, language, repository)
+            return Task(hole, kind, language, repository, file.path)
     return None
 
 
 def fill_holes(service: Completer, tasks: Sequence[Task]) -> Iterator[FilledHole]:
-    """Ask ``service`` for each of ``tasks``, without a time limit, each from empty caches.
-
-    Blocks are asked for by hand, as a person would; the others as if they appeared while typing.
-    """
+    """Ask ``service`` for each of ``tasks``, without a time limit, each from empty caches, each file by itself."""
     for task in tasks:
-        trigger = TriggerKind.INVOKED if task.kind is SpanKind.BLOCK else TriggerKind.AUTOMATIC
-        text = first_text(ask(service, task.hole, trigger))
-        yield FilledHole(task.language, task.kind.value, task.hole.middle, text)
+        yield fill_hole(service, task)
+
+
+def fill_hole(service: Completer, task: Task, workspace: WorkspaceView = WorkspaceView()) -> FilledHole:  # noqa: B008
+    """Blocks are asked for by hand, as a person would; the others as if they appeared while typing."""
+    trigger = TriggerKind.INVOKED if task.kind is SpanKind.BLOCK else TriggerKind.AUTOMATIC
+    text = first_text(ask(service, task.hole, trigger, workspace=workspace))
+    return FilledHole(task.language, task.kind.value, task.hole.middle, text)
 
 
 def ask(

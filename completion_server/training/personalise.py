@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from completion_server.evaluation.fim_infill import Completer, fill_holes, make_tasks
+from completion_server.context.collect import ContextCollector
+from completion_server.evaluation.fim_infill import Completer, make_tasks
 from completion_server.evaluation.fim_score import FilledHole, Score, num_only_exact, score
 from completion_server.evaluation.held_out import MANIFEST_NAME, SourceFile, read_split, split_path, write_files
 from completion_server.evaluation.paired import mcnemar_p
+from completion_server.evaluation.workspaces import fill_in_workspaces
 from completion_server.training.corpus_dedup import NearDuplicates
 from completion_server.training.corpus_files import read_tree
 from completion_server.training.error import TrainingError
@@ -81,14 +83,24 @@ def split_repository(root: Path, directory: Path) -> tuple[int, int]:
 
 
 def score_on_held_out(
-    service: Completer, corpus: Path, num_per_kind: int, report: Report = lambda *_: None
+    service: Completer,
+    collector: ContextCollector,
+    corpus: Path,
+    root: Path,
+    num_per_kind: int,
+    report: Report = lambda *_: None,
 ) -> list[FilledHole]:
-    """Fill the same holes each time, through the service. Raises TrainingError where no hole can be cut."""
+    """Fill the same holes each time, through the service, in the workspace that the repository ``root`` is.
+
+    ``collector``, without a background, is the context of ``service``. Raises TrainingError where no hole can be
+    cut.
+    """
     tasks = make_tasks(read_split(corpus, "held-out"), num_per_kind)
     if not tasks:
         raise TrainingError(f"no hole can be cut into the files kept apart in {corpus}")
     filled = []
-    for number, hole in enumerate(fill_holes(service, tasks), 1):
+    roots = {task.repository: root.resolve() for task in tasks}
+    for number, hole in enumerate(fill_in_workspaces(service, collector, tasks, roots), 1):
         filled.append(hole)
         report("filling holes in files it never saw", number / len(tasks))
     return filled

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from completion_server.catalog.origin import write_origin
 from completion_server.config import ContextSettings, Settings
+from completion_server.context.collect import ContextCollector
+from completion_server.engine.engine import GenerationResult
 from completion_server.evaluation.fim_score import FilledHole
 from completion_server.evaluation.held_out import read_split
 from completion_server.evaluation.paired import mcnemar_p
+from completion_server.model import Prompt
+from completion_server.service import CompletionService
+from completion_server.training import personalise_run
 from completion_server.training.error import TrainingError
 from completion_server.training.fim_transform import FimRates
-from completion_server.training.personalise import compare, split_repository
+from completion_server.training.personalise import Report, compare, split_repository
 from completion_server.training.personalise_run import PersonaliseTask, personalise, served_rates
 from tests.training.conftest import make_file
 
@@ -58,6 +67,51 @@ def test_all_stages_and_going_on_after_a_stop(tiny_model: Path, tmp_path: Path) 
     written = json.loads((task.directory / "verdict.json").read_text())
     assert written["sentence"] == verdict.sentence
     assert (task.directory / "model" / "model.safetensors").is_file()
+
+
+def test_both_scores_are_of_the_model_as_it_is_served(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fitted for the model it was made from, and other files of the repository: before and after."""
+    repository = make_repository(tmp_path / "mine")
+    task = PersonaliseTask(
+        repository,
+        tmp_path / "run",
+        tiny_model,
+        "smollm2-135m",
+        num_steps=2,
+        rank=2,
+        num_holes=2,
+        examples_per_step=2,
+    )
+    asked: list[tuple[str, bool]] = []
+    build = personalise_run.build_service
+
+    def build_noting(settings: Settings, report: Report, *, context: ContextCollector) -> CompletionService:
+        name = settings.model.name
+        # The model in the box is not here: the tiny one with its name stands for it.
+        at = tmp_path / "standing-in"
+        if not at.is_dir():
+            shutil.copytree(tiny_model, at)
+            write_origin(at, "smollm2-135m")
+        model = replace(settings.model, name=str(at) if name == "smollm2-135m" else name)
+        service = build(replace(settings, model=model), report, context=context)
+        complete = service._engine.generate
+
+        def generate(prompt: Prompt, *others: Any) -> GenerationResult:
+            local = prompt.local_text
+            asked.append((name, local is not None and len(local.token_ids) > 100))
+            return complete(prompt, *others)
+
+        monkeypatch.setattr(service._engine, "generate", generate)
+        return service
+
+    monkeypatch.setattr(personalise_run, "build_service", build_noting)
+    verdict = personalise(task, Settings(), lambda trainer: trainer.run(), lambda *_: None)
+    assert verdict is not None
+    names = {name for name, _ in asked}
+    assert names == {"smollm2-135m", str(task.directory / "model")}
+    assert all(any(has for name, has in asked if name == each) for each in names)
 
 
 def test_snippets_only_where_the_server_shows_them(tiny_model: Path) -> None:
