@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from completion_server.errors import EXIT_INTERRUPTED
+from completion_server.errors import EXIT_INTERRUPTED, CompletionServerError
 
 
 def main() -> None:
@@ -23,6 +23,8 @@ def _serve() -> None:
 
     try:
         run(None, {})
+    except CompletionServerError as error:
+        raise SystemExit(f"completion-server: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None
 

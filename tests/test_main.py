@@ -8,6 +8,7 @@ import pytest
 
 from completion_server.__main__ import main
 from completion_server.cli import app, serve_command
+from completion_server.errors import ModelError
 
 
 @pytest.fixture
@@ -44,3 +45,16 @@ def test_an_interrupted_server_leaves_as_other_commands_do(monkeypatch: pytest.M
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 130
+
+
+def test_an_error_that_has_a_sentence_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ModelError("the model is broken")
+
+    monkeypatch.setattr(serve_command, "run", fail)
+    monkeypatch.setattr(sys, "argv", ["completion-server", "serve"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == "completion-server: the model is broken"  # printed to stderr, with exit code 1
