@@ -5,19 +5,23 @@ The gate's calibration, the weight of the n-gram model beside it: a personalised
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from completion_server.catalog.manifest import MANIFEST_NAME
 from completion_server.catalog.registry import find_entry
 
 ORIGIN_NAME = "made_from.json"
-_MAX_BYTES = 4096
+_MAX_BYTES = 1 << 16
 
 
 class _Origin(Struct, frozen=True):
-    model: str
+    """``name`` as in the manifest of an installed model."""
+
+    name: str
 
 
 def write_origin(directory: Path, base: str) -> None:
@@ -26,15 +30,15 @@ def write_origin(directory: Path, base: str) -> None:
 
 
 def origin_of(name: str) -> str:
-    """The registry's name for ``name``, or for what the directory ``name`` was made from; else ``name`` itself."""
-    entry = find_entry(name)
-    if entry is not None:
-        return entry.name
-    path = Path(name).expanduser() / ORIGIN_NAME
+    """The registry's name of ``name``, or of what is in that directory or was made into it; else ``name``."""
+    stated = (_stated_name(name, file) for file in (MANIFEST_NAME, ORIGIN_NAME))
+    entries = (find_entry(each) for each in chain((name,), stated))
+    return next((entry.name for entry in entries if entry is not None), name)
+
+
+def _stated_name(directory: str, file: str) -> str:
     try:
-        with path.open("rb") as stream:
-            stated = msgspec.json.decode(stream.read(_MAX_BYTES), type=_Origin)
-    except (OSError, ValueError):
-        return name
-    origin = find_entry(stated.model)
-    return name if origin is None else origin.name
+        with (Path(directory).expanduser() / file).open("rb") as stream:
+            return msgspec.json.decode(stream.read(_MAX_BYTES), type=_Origin).name
+    except (OSError, ValueError, RuntimeError):  # the last: "~nobody"
+        return ""

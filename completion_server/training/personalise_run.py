@@ -11,7 +11,6 @@ import msgspec
 
 from completion_server.backends.loading import read_config
 from completion_server.bootstrap import build_service
-from completion_server.catalog.registry import find_entry
 from completion_server.config import RemoteSettings, Settings
 from completion_server.context.collect import ContextCollector
 from completion_server.cross_file import snippet_budget
@@ -63,10 +62,7 @@ def personalise(
         split_repository(task.repository, corpus)
     before_path = task.directory / BEFORE_NAME
     if not before_path.is_file():
-        # By its name where it has one: what was fitted for the model goes with that.
-        name = task.model_name if find_entry(task.model_name) else str(task.model)
-        scored = _score(task, name, settings, report)
-        before_path.write_text(json.dumps([asdict(hole) for hole in scored]))
+        before_path.write_text(json.dumps([asdict(hole) for hole in _score(task, task.model, settings, report)]))
     before = [FilledHole(**raw) for raw in json.loads(before_path.read_text(encoding="utf-8"))]
     report("starting to learn", None)
     trainer = prepare_adapt(_adapt_task(task, corpus, served_rates(task.model, settings)))
@@ -77,7 +73,7 @@ def personalise(
     if not found:
         raise TrainingError(f"{task.directory} has no checkpoint")
     merge_adapter(task.model, found[-1], merged)
-    verdict = compare(before, _score(task, str(merged), settings, report))
+    verdict = compare(before, _score(task, merged, settings, report))
     text = json.dumps(
         {**asdict(verdict), "should_keep": verdict.should_keep, "sentence": verdict.sentence}, indent=1
     )
@@ -103,8 +99,8 @@ def _adapt_task(task: PersonaliseTask, corpus: Path, rates: FimRates) -> AdaptTa
     )  # fmt: skip
 
 
-def _score(task: PersonaliseTask, model: str, settings: Settings, report: Report) -> list[FilledHole]:
-    own_model = msgspec.structs.replace(settings.model, name=model, fim_format="auto")
+def _score(task: PersonaliseTask, model: Path, settings: Settings, report: Report) -> list[FilledHole]:
+    own_model = msgspec.structs.replace(settings.model, name=str(model), fim_format="auto")
     own = msgspec.structs.replace(with_nothing_hidden(settings), model=own_model, remote=RemoteSettings())
     collector = ContextCollector(runs_in_background=False)
     service = build_service(own, report, context=collector)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from completion_server.catalog.origin import write_origin
+from completion_server.catalog.manifest import Manifest, write_manifest
 from completion_server.config import ContextSettings, Settings
 from completion_server.context.collect import ContextCollector
 from completion_server.engine.engine import GenerationResult
@@ -74,44 +73,35 @@ def test_both_scores_are_of_the_model_as_it_is_served(
 ) -> None:
     """What was fitted for the model it was made from, and other files of the repository: before and after."""
     repository = make_repository(tmp_path / "mine")
+    installed = tmp_path / "installed"
+    shutil.copytree(tiny_model, installed)
+    write_manifest(installed, Manifest("smollm2-135m", {"kind": "package"}))
     task = PersonaliseTask(
-        repository,
-        tmp_path / "run",
-        tiny_model,
-        "smollm2-135m",
-        num_steps=2,
-        rank=2,
-        num_holes=2,
+        repository, tmp_path / "run", installed, "smollm2-135m", num_steps=2, rank=2, num_holes=2,
         examples_per_step=2,
-    )
-    asked: list[tuple[str, bool]] = []
+    )  # fmt: skip
+    has_other_files: dict[str, list[bool]] = {}
     build = personalise_run.build_service
 
     def build_noting(settings: Settings, report: Report, *, context: ContextCollector) -> CompletionService:
-        name = settings.model.name
-        # The model in the box is not here: the tiny one with its name stands for it.
-        at = tmp_path / "standing-in"
-        if not at.is_dir():
-            shutil.copytree(tiny_model, at)
-            write_origin(at, "smollm2-135m")
-        model = replace(settings.model, name=str(at) if name == "smollm2-135m" else name)
-        service = build(replace(settings, model=model), report, context=context)
-        complete = service._engine.generate
+        service = build(settings, report, context=context)
+        generate = service._engine.generate
 
-        def generate(prompt: Prompt, *others: Any) -> GenerationResult:
+        def generate_noting(prompt: Prompt, *others: Any) -> GenerationResult:
             local = prompt.local_text
-            asked.append((name, local is not None and len(local.token_ids) > 100))
-            return complete(prompt, *others)
+            has_some = local is not None and len(local.token_ids) > 100
+            has_other_files.setdefault(settings.model.name, []).append(has_some)
+            return generate(prompt, *others)
 
-        monkeypatch.setattr(service._engine, "generate", generate)
+        monkeypatch.setattr(service._engine, "generate", generate_noting)
         return service
 
     monkeypatch.setattr(personalise_run, "build_service", build_noting)
-    verdict = personalise(task, Settings(), lambda trainer: trainer.run(), lambda *_: None)
-    assert verdict is not None
-    names = {name for name, _ in asked}
-    assert names == {"smollm2-135m", str(task.directory / "model")}
-    assert all(any(has for name, has in asked if name == each) for each in names)
+    assert personalise(task, Settings(), lambda trainer: trainer.run(), lambda *_: None) is not None
+    before, after = (has_other_files[str(each)] for each in (installed, task.directory / "model"))
+    assert len(before) == len(after)
+    assert any(before)
+    assert any(after)
 
 
 def test_snippets_only_where_the_server_shows_them(tiny_model: Path) -> None:
