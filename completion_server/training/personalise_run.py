@@ -29,6 +29,8 @@ from completion_server.training.trainer import Trainer, TrainSettings
 
 CORPUS_NAME, MODEL_NAME, VERDICT_NAME, BEFORE_NAME = "corpus", "model", "verdict.json", "before.json"
 
+_PREFIX_WEIGHT = 1.0
+"""The format is known already: what is new is the repository's code, and the prefix has most of it."""
 _SNIPPET_SHARE = 0.5
 """Where the server shows snippets. The rest keeps what the model does in files that import nothing."""
 
@@ -42,8 +44,8 @@ class PersonaliseTask:
     model: Path
     model_name: str
     num_steps: int = 120
-    rate: float = 5e-4
-    rank: int = 8
+    rate: float = 2e-3
+    rank: int = 16
     num_holes: int = 60
     seed: int = 0
     examples_per_step: int = 16
@@ -85,8 +87,9 @@ def served_rates(model: Path, settings: Settings) -> FimRates:
     """Examples with snippets of other files only where the server shows them for ``model`` with ``settings``."""
     facts = ModelFacts(read_config(model).get("model_type"))
     if not PromptBuilder(Tokenizer.from_directory(model), facts).shows_snippets(settings):
-        return FimRates()
-    return FimRates(snippets=_SNIPPET_SHARE, max_snippet_tokens=snippet_budget(settings))
+        return FimRates(prefix_weight=_PREFIX_WEIGHT)
+    max_tokens = snippet_budget(settings)
+    return FimRates(prefix_weight=_PREFIX_WEIGHT, snippets=_SNIPPET_SHARE, max_snippet_tokens=max_tokens)
 
 
 def _adapt_task(task: PersonaliseTask, corpus: Path, rates: FimRates) -> AdaptTask:

@@ -106,10 +106,11 @@ def test_both_scores_are_of_the_model_as_it_is_served(
 
 def test_snippets_only_where_the_server_shows_them(tiny_model: Path) -> None:
     """The format of the tiny model is that of the model in the box."""
-    assert served_rates(tiny_model, Settings()) == FimRates()
+    plain = FimRates(prefix_weight=1.0)
+    assert served_rates(tiny_model, Settings()) == plain
     shown = Settings(context=ContextSettings(cross_file="on", max_prompt_tokens=400))
-    assert served_rates(tiny_model, shown) == FimRates(snippets=0.5, max_snippet_tokens=100)
-    assert served_rates(tiny_model, Settings(context=ContextSettings(cross_file="off"))) == FimRates()
+    assert served_rates(tiny_model, shown) == FimRates(prefix_weight=1.0, snippets=0.5, max_snippet_tokens=100)
+    assert served_rates(tiny_model, Settings(context=ContextSettings(cross_file="off"))) == plain
 
 
 def holes(*completions: str) -> list[FilledHole]:
