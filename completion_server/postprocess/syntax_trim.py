@@ -35,5 +35,5 @@ def _candidates(text: str) -> list[str]:
     while first and first[-1] in ")]}":
         first = first[:-1].rstrip()
         shorter.append(first)
-    without_comma = [text.rstrip()[:-1]] if text.rstrip().endswith(",") else []
+    without_comma = [text.rstrip()[:-1].rstrip()] if text.rstrip().endswith(",") else []
     return [text, *without_comma, *shorter[:_NUM_LONGEST], *shorter[_NUM_LONGEST:][-_NUM_SHORTEST:]]

@@ -12,6 +12,7 @@ from tests.support.places import place_at
     ("marked", "text", "expected"),
     [
         ("x = ˇ\n", "foo(1))", "foo(1)"),
+        ("x =ˇ 1\n", "x = ,", "x ="),  # without the comma, and without the space before it
         ("x = ˇ\n", "foo(1", "foo(1"),  # left open: the reader goes on
         ("x = ˇ\n", "1\ny = 2\nz = = 3", "1\ny = 2"),
         ("x = 1\nˇ\n", "y = = 2", ""),
