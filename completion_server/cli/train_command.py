@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from completion_server.cli.option import CommonOptions, JsonOption, OfflineOption, ThreadsOption
 from completion_server.cli.output import make_console, make_table, print_json, shown_progress
+from completion_server.cli.shares_option import parse_shares
 
 app = typer.Typer(
     help="Train on your own machine: a corpus, a model from scratch, an adapter, or one for your repository.",
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 
 if TYPE_CHECKING:
+    from completion_server.training.fim_transform import FimRates
     from completion_server.training.personalise import Verdict
 
 _DEFAULT_RECIPE = "default"
@@ -27,6 +29,10 @@ RunOption = Annotated[Path, typer.Option("--run", help="Directory of the run; it
 CorpusOption = Annotated[Path, typer.Option("--corpus", help="Directory made by `train corpus`.")]
 StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps in all.")]
 RateOption = Annotated[float, typer.Option("--rate", min=0, help="Peak learning rate.")]
+ScheduleOption = Annotated[
+    Literal["wsd", "linear", "cosine"],
+    typer.Option("--schedule", help="How the rate falls: late (wsd), or all along."),
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides everything random.")]
 
 
@@ -77,6 +83,18 @@ def adapt(  # noqa: PLR0913 - one parameter per option
     named_elsewhere: Annotated[
         float, typer.Option(min=0, max=1, help="Of those, the share on lines with a name out of the snippets.")
     ] = 0.0,
+    kinds: Annotated[
+        str | None, typer.Option("--kinds", metavar="KIND=SHARE,...", help="How often each kind of hole comes.")
+    ] = None,
+    languages: Annotated[
+        str | None,
+        typer.Option(
+            "--languages",
+            metavar="NAME=SHARE,...",
+            help="Instead of the corpus's own; one that is not named never comes.",
+        ),
+    ] = None,
+    schedule: ScheduleOption = "wsd",
     earlier: Annotated[
         Path | None, typer.Option("--from", help="Begin with this adapter, or the newest one of this run.")
     ] = None,
@@ -93,13 +111,14 @@ def adapt(  # noqa: PLR0913 - one parameter per option
     import torch
 
     from completion_server.training.adapt import AdaptTask, prepare_adapt
-    from completion_server.training.fim_transform import FimRates
     from completion_server.training.finish import prepare_finish
     from completion_server.training.schedule import Schedule
     from completion_server.training.trainer import TrainSettings
 
-    schedule = Schedule(rate, steps, min(30, steps // 10), "wsd", steps - steps // 7)
-    settings = TrainSettings(schedule, examples_per_step=batch)
+    decay_start = steps - steps // 7 if schedule == "wsd" else None
+    settings = TrainSettings(
+        Schedule(rate, steps, min(30, steps // 10), schedule, decay_start), examples_per_step=batch
+    )
     if torch.cuda.is_available():
         settings = replace(settings, max_batch_tokens=_GPU_BATCH_TOKENS)
     task = AdaptTask(
@@ -107,7 +126,8 @@ def adapt(  # noqa: PLR0913 - one parameter per option
         corpus,
         run,
         settings,
-        FimRates(joint=joint, prefix_weight=prefix_weight, snippets=snippets, named_elsewhere=named_elsewhere),
+        _fim_rates(kinds, joint, prefix_weight, snippets, named_elsewhere),
+        language_shares=_language_shares(languages),
         rank=rank,
         seed=seed,
         base_name=model,
@@ -251,6 +271,23 @@ def _prepare_torch(num_threads: int | None) -> None:
 
     if num_threads:
         torch.set_num_threads(num_threads)
+
+
+def _fim_rates(
+    kinds: str | None, joint: float, prefix_weight: float, snippets: float, named_elsewhere: float
+) -> FimRates:
+    from completion_server.evaluation.fim_spans import SpanKind
+    from completion_server.training.fim_transform import FimRates
+
+    rates = FimRates(joint=joint, prefix_weight=prefix_weight, snippets=snippets, named_elsewhere=named_elsewhere)
+    shares = parse_shares(kinds, "--kinds", [kind.value for kind in SpanKind])
+    return replace(rates, kinds={SpanKind(name): share for name, share in shares.items()}) if shares else rates
+
+
+def _language_shares(languages: str | None) -> dict[str, float]:
+    from completion_server.training.corpus_files import LANGUAGES
+
+    return parse_shares(languages, "--languages", set(LANGUAGES.values()))
 
 
 def _recipe_path(recipe: str) -> Path:

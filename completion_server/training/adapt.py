@@ -64,6 +64,8 @@ class AdaptTask:
     device: str = "auto"
     dtype: str = "auto"
     earlier: Path | None = None
+    language_shares: Mapping[str, float] = field(default_factory=dict)
+    """Instead of the corpus's own; a language without one is not drawn."""
 
 
 def prepare_adapt(task: AdaptTask) -> Trainer:
@@ -77,7 +79,7 @@ def prepare_adapt(task: AdaptTask) -> Trainer:
         task.rates,
         RepositoryContext([*train, *validation]) if task.rates.snippets else None,
     )
-    shares = read_manifest(task.corpus).get("language_shares", {})
+    shares = _manifest(task).get("language_shares", {})
     stream = ExampleStream(train, transform, task.seed, shares)
     earlier = None if task.earlier is None else find_earlier_stage(task.earlier)
     decoder = build_decoder(task, tokenizer, facts)
@@ -180,9 +182,19 @@ def _identity(task: AdaptTask, earlier: EarlierStage | None) -> str:
                 digest.update(block)
     digest.update(repr((task.rates, task.rank, task.alpha, task.seed)).encode())
     digest.update(task.rates.snippet_recipe.encode())
+    if task.language_shares:
+        digest.update(repr(sorted(task.language_shares.items())).encode())
     if earlier is not None:
         digest.update(earlier.sha256.encode())
     return digest.hexdigest()
+
+
+def _manifest(task: AdaptTask) -> dict[str, Any]:
+    """The corpus's, with the shares that languages are drawn by."""
+    manifest = dict(read_manifest(task.corpus))
+    if task.language_shares:
+        manifest["language_shares"] = dict(task.language_shares)
+    return manifest
 
 
 def _write_run(
@@ -202,6 +214,6 @@ def _write_run(
         "settings": settings,
         "rates": rates,
         "earlier_stages": [] if earlier is None else list(earlier.stages),
-        "corpus": read_manifest(task.corpus),
+        "corpus": _manifest(task),
     }
     (task.directory / RUN_NAME).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

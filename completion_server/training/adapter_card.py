@@ -73,7 +73,8 @@ def make_card(
         f"{facts['rates']['plain']:.0%} plain text; prefix and middle in one piece in "
         f"{facts['rates']['joint']:.0%}.",
         *_snippet_lines(facts["rates"]),
-        "* Holes: " + ", ".join(f"{kind} {share:.0%}" for kind, share in facts["rates"]["kinds"].items()) + ".",
+        f"* Holes: {_percentages(facts['rates']['kinds'])}.",
+        *_language_lines(facts["corpus"].get("language_shares", {})),
         "",
         "## Training data",
         "",
@@ -95,6 +96,8 @@ def _stage_line(stage: Mapping[str, Any]) -> str:
         f"{stage['num_tokens']:,} tokens, {stage['hours']:.1f} hours of computing, peak rate "
         f"{stage['peak_rate']:g}; seed {stage['seed']}"
     )
+    if stage.get("kinds"):  # older stages do not say
+        line += f"; holes: {_percentages(stage['kinds'])}"
     share, named = stage["snippets"], stage["named_elsewhere"]
     return f"{line}; {_shares(share, named)}." if share else f"{line}; no snippets of other files."
 
@@ -102,6 +105,20 @@ def _stage_line(stage: Mapping[str, Any]) -> str:
 def _snippet_lines(rates: Mapping[str, Any]) -> list[str]:
     share = rates.get("snippets", 0.0)  # older runs do not say
     return [f"* S{_shares(share, rates['named_elsewhere'])[1:]}."] if share else []
+
+
+def _language_lines(shares: Mapping[str, float]) -> list[str]:
+    return [f"* Examples by language: {_percentages(shares)}."] if shares else []
+
+
+def _percentages(shares: Mapping[str, float]) -> str:
+    """Relative shares as "a 40%, b 60%"."""
+    total = sum(shares.values())
+    return ", ".join(f"{name} {_percent(share / total)}" for name, share in shares.items())
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}".replace(".0%", "%")
 
 
 def _shares(snippets: float, named_elsewhere: float) -> str:

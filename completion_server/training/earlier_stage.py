@@ -88,6 +88,7 @@ def stage_facts(facts: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str,
         "seed": facts["seed"],
         "snippets": rates.get("snippets", 0.0),
         "named_elsewhere": rates.get("named_elsewhere", 0.0),
+        "kinds": rates["kinds"],
     }
 
 

@@ -19,8 +19,11 @@ from completion_server.training.trainer import Trainer
 def prepare_finish(task: AdaptTask, num_steps: int) -> Trainer:
     """A run beside that of ``task``, from its last checkpoint on, whose rate falls to 0 in ``num_steps``.
 
-    Goes on where it was if it was begun before from the same checkpoint. TrainingError without a checkpoint.
+    Goes on where it was if it was begun before from the same checkpoint. TrainingError without a checkpoint, or
+    when the rate of the run falls all along: it comes to its end by itself.
     """
+    if task.settings.schedule.kind not in ("wsd", "constant"):
+        raise TrainingError(f"the schedule {task.settings.schedule.kind} has no steady rate to finish from")
     found = find_checkpoints(task.directory / "checkpoints")
     if not found:
         raise TrainingError(f"{task.directory} has no checkpoint yet: there is nothing to finish")

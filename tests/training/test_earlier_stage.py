@@ -95,7 +95,7 @@ def test_a_finish_keeps_what_it_began_with_and_the_card_tells_of_all_stages(
     card = (tmp_path / "exported" / "README.md").read_text()
     assert "* 3 steps of 4 examples" in card
     assert "* Before that, 2 steps of 4 examples" in card
-    assert "no snippets of other files." in card
+    assert "; holes: rest-of-line 40%, whole-line 25%, block 20%, random 15%; no snippets of" in card
     assert "* Snippets of other files in 100% of the examples with a hole, 50% of those" in card
     exported = find_earlier_stage(tmp_path / "exported")
     assert [(each["num_steps"], each["snippets"]) for each in exported.stages] == [(2, 0.0), (3, 1.0)]

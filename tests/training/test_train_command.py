@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from completion_server.cli import evaluate_command
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.train_command import app
 from completion_server.evaluation.held_out import read_split
+from completion_server.training.error import TrainingError
 from tests.training.test_personalise import make_repository
 
 RUNNER = CliRunner()
@@ -86,6 +88,50 @@ def test_a_second_stage_with_snippets(tiny_model: Path, corpus: Path, tmp_path: 
     facts = json.loads((tmp_path / "second" / "run.json").read_text())
     assert (facts["rates"]["snippets"], facts["rates"]["named_elsewhere"]) == (0.75, 0.5)
     assert [stage["num_steps"] for stage in facts["earlier_stages"]] == [1]
+
+
+def test_kinds_languages_and_schedule_are_part_of_the_recipe(
+    tiny_model: Path, corpus: Path, tmp_path: Path
+) -> None:
+    options = ["--corpus", str(corpus), "--model", str(tiny_model), "--batch", "2", "--rank", "2", "--threads",
+               "1", "--run", str(tmp_path / "run"), "--schedule", "linear"]  # fmt: skip
+    options += ["--kinds", "whole-line=3,rest-of-line=1"]
+    invoke("adapt", *options, "--steps", "2", "--languages", "python=2")
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["rates"]["kinds"] == {"whole-line": 3, "rest-of-line": 1}
+    assert facts["corpus"]["language_shares"] == {"python": 2}
+    assert facts["settings"]["schedule"]["kind"] == "linear"
+    invoke("export", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "adapter"), "--adapter-only")
+    card = (tmp_path / "adapter" / "README.md").read_text()
+    assert "* Holes: whole-line 75%, rest-of-line 25%." in card
+    assert "* Examples by language: python 100%." in card
+    with pytest.raises(TrainingError, match="another model, corpus or recipe"):
+        invoke("adapt", *options, "--steps", "3")
+    with pytest.raises(TrainingError, match="no steady rate"):
+        invoke("adapt", *options, "--steps", "3", "--finish", "1")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--kinds", "lines=1", "'lines' is not one of block, random, rest-of-line, whole-line"),
+        ("--kinds", "block=1,block=2", "'block' comes twice"),
+        ("--kinds", "block", "the share of block must be a number"),
+        ("--kinds", "block=-1", "the share of block must be a number"),
+        ("--kinds", "block=nan", "the share of block must be a number"),
+        ("--kinds", "block=0", "all shares are 0"),
+        ("--languages", "cobol=1", "'cobol' is not one of bash, c, cpp"),
+        ("--languages", "", "'' is not one of"),
+    ],
+)
+def test_shares_that_are_none(
+    tiny_model: Path, corpus: Path, tmp_path: Path, option: str, value: str, message: str
+) -> None:
+    options = ["--corpus", str(corpus), "--run", str(tmp_path / "run"), "--model", str(tiny_model)]
+    with pytest.raises(typer.BadParameter) as found:
+        RUNNER.invoke(app, ["adapt", *options, option, value], catch_exceptions=False, standalone_mode=False)
+    assert message in str(found.value)
+    assert found.value.param_hint == option
 
 
 def test_personalise(tiny_model: Path, tmp_path: Path) -> None:
