@@ -115,10 +115,8 @@ def adapt(  # noqa: PLR0913 - one parameter per option
     from completion_server.training.schedule import Schedule
     from completion_server.training.trainer import TrainSettings
 
-    decay_start = steps - steps // 7 if schedule == "wsd" else None
-    settings = TrainSettings(
-        Schedule(rate, steps, min(30, steps // 10), schedule, decay_start), examples_per_step=batch
-    )
+    rate_by_step = Schedule(rate, steps, min(30, steps // 10), schedule, steps - steps // 7)
+    settings = TrainSettings(rate_by_step, examples_per_step=batch)
     if torch.cuda.is_available():
         settings = replace(settings, max_batch_tokens=_GPU_BATCH_TOKENS)
     task = AdaptTask(
