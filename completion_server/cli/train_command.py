@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -204,19 +205,32 @@ def export(
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="Write adapter and model card, merge nothing.")
     ] = False,
+    average_with: Annotated[
+        Path | None,
+        typer.Option(
+            "--average-with",
+            metavar="RUN_OR_ADAPTER",
+            help="Write the mean of the adapter and of this earlier one of the same shape.",
+        ),
+    ] = None,
     offline: OfflineOption = False,
 ) -> None:
     """Write the newest adapter of a run: merged into its base as a model directory, or by itself with its card."""
     from completion_server.training.adapter_card import write_adapter_with_card
+    from completion_server.training.average import average_adapters
     from completion_server.training.checkpoint import newest_adapter
+    from completion_server.training.earlier_stage import find_earlier_stage
     from completion_server.training.export import merge_adapter
 
-    adapter = newest_adapter(run)
-    if adapter_only:
-        write_adapter_with_card(adapter, run, out)
-    else:
-        merge_adapter(_model_directory(model, offline=offline), adapter, out)
-    make_console().print(f"{adapter} -> {out}", soft_wrap=True)
+    newest = adapter = newest_adapter(run)
+    with tempfile.TemporaryDirectory() as directory:
+        if average_with is not None:
+            adapter = average_adapters(newest, find_earlier_stage(average_with), Path(directory))
+        if adapter_only:
+            write_adapter_with_card(adapter, run, out)
+        else:
+            merge_adapter(_model_directory(model, offline=offline), adapter, out)
+    make_console().print(f"{newest} -> {out}", soft_wrap=True)
 
 
 def _show_verdict(verdict: Verdict, run: Path, repository: Path, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from completion_server.training.earlier_stage import RUN_NAME, STAGES_NAME, run_stages
+from completion_server.training.earlier_stage import AVERAGED_WITH, RUN_NAME, STAGES_NAME, run_stages
 from completion_server.training.error import TrainingError
 from completion_server.training.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
@@ -75,6 +75,7 @@ def make_card(
         *_snippet_lines(facts["rates"]),
         f"* Holes: {_percentages(facts['rates']['kinds'])}.",
         *_language_lines(facts["corpus"].get("language_shares", {})),
+        *_average_lines(state),
         "",
         "## Training data",
         "",
@@ -98,6 +99,8 @@ def _stage_line(stage: Mapping[str, Any]) -> str:
     )
     if stage.get("kinds"):  # older stages do not say
         line += f"; holes: {_percentages(stage['kinds'])}"
+    if AVERAGED_WITH in stage:
+        line += f"; averaged with the adapter after {stage[AVERAGED_WITH]:,} tokens"
     share, named = stage["snippets"], stage["named_elsewhere"]
     return f"{line}; {_shares(share, named)}." if share else f"{line}; no snippets of other files."
 
@@ -109,6 +112,15 @@ def _snippet_lines(rates: Mapping[str, Any]) -> list[str]:
 
 def _language_lines(shares: Mapping[str, float]) -> list[str]:
     return [f"* Examples by language: {_percentages(shares)}."] if shares else []
+
+
+def _average_lines(state: Mapping[str, Any]) -> list[str]:
+    if AVERAGED_WITH not in state:
+        return []
+    num_tokens = state[AVERAGED_WITH]
+    return [
+        f"* The weights are the mean of what they were then and after {num_tokens:,} tokens, of the same rank."
+    ]
 
 
 def _percentages(shares: Mapping[str, float]) -> str:

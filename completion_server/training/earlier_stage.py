@@ -26,6 +26,8 @@ from completion_server.training.lora import (
 
 STAGES_NAME = "stages.json"
 RUN_NAME = "run.json"
+AVERAGED_WITH = "averaged_with_tokens"
+"""In a checkpoint's state and in a stage: after how many tokens the adapter was that this one is the mean with."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def stage_facts(facts: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str,
         "snippets": rates.get("snippets", 0.0),
         "named_elsewhere": rates.get("named_elsewhere", 0.0),
         "kinds": rates["kinds"],
+        **({AVERAGED_WITH: state[AVERAGED_WITH]} if AVERAGED_WITH in state else {}),
     }
 
 

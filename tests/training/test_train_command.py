@@ -88,6 +88,12 @@ def test_a_second_stage_with_snippets(tiny_model: Path, corpus: Path, tmp_path: 
     facts = json.loads((tmp_path / "second" / "run.json").read_text())
     assert (facts["rates"]["snippets"], facts["rates"]["named_elsewhere"]) == (0.75, 0.5)
     assert [stage["num_steps"] for stage in facts["earlier_stages"]] == [1]
+    invoke("export", "--run", str(tmp_path / "second"), "--average-with", str(tmp_path / "first"), "--out",
+           str(tmp_path / "mean"), "--adapter-only")  # fmt: skip
+    assert "* The weights are the mean of what they were then" in (tmp_path / "mean" / "README.md").read_text()
+    invoke("export", "--run", str(tmp_path / "second"), "--average-with", str(tmp_path / "mean"), "--model",
+           str(tiny_model), "--out", str(tmp_path / "merged"))  # fmt: skip
+    assert (tmp_path / "merged" / "model.safetensors").is_file()
 
 
 def test_kinds_languages_and_schedule_are_part_of_the_recipe(
