@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from completion_server.evaluation.held_out import MANIFEST_NAME, SourceFile, split_path, write_files
+from completion_server.training.adapt import AdaptTask, prepare_adapt
+from completion_server.training.fim_transform import FimRates
 from completion_server.training.pretrain import ModelShape, PretrainTask, prepare_pretrain
 from completion_server.training.schedule import Schedule
 from completion_server.training.trainer import TrainSettings
@@ -77,6 +79,17 @@ def tiny_settings(num_steps: int, **changes: object) -> TrainSettings:
     return TrainSettings(**(values | changes))  # type: ignore[arg-type]
 
 
+def make_task(model: Path, corpus: Path, directory: Path, num_steps: int = 6, **changes: object) -> AdaptTask:
+    settings = tiny_settings(num_steps)
+    values: dict[str, object] = {
+        "rank": 2,
+        "num_validation": 2,
+        "dtype": "float32",
+        "rates": FimRates(max_tokens=128),
+    }
+    return AdaptTask(model, corpus, directory, settings, **(values | changes))  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_corpus(tmp_path_factory.mktemp("data") / "corpus")
@@ -89,3 +102,11 @@ def tiny_model(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer, write = prepare_pretrain(task)
     assert trainer.run()
     return write()
+
+
+@pytest.fixture(scope="session")
+def first_stage(tiny_model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is done."""
+    trainer = prepare_adapt(make_task(tiny_model, corpus, tmp_path_factory.mktemp("first") / "run", 2))
+    assert trainer.run()
+    return trainer.directory

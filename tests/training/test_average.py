@@ -17,23 +17,15 @@ from completion_server.training.checkpoint import newest_adapter
 from completion_server.training.earlier_stage import EarlierStage, find_earlier_stage
 from completion_server.training.error import TrainingError
 from completion_server.training.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from tests.training.test_trainer import make_task
+from tests.training.conftest import make_task
 
 EMBEDDINGS = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
 
 
 @pytest.fixture(scope="module")
-def first(tiny_model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that is done."""
-    trainer = prepare_adapt(make_task(tiny_model, corpus, tmp_path_factory.mktemp("first") / "run", 2))
-    assert trainer.run()
-    return trainer.directory
-
-
-@pytest.fixture(scope="module")
-def second(tiny_model: Path, corpus: Path, first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that began with the adapter of ``first``."""
-    task = make_task(tiny_model, corpus, tmp_path_factory.mktemp("second") / "run", 3, earlier=first)
+def second(tiny_model: Path, corpus: Path, first_stage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that began with the adapter of ``first_stage``."""
+    task = make_task(tiny_model, corpus, tmp_path_factory.mktemp("second") / "run", 3, earlier=first_stage)
     trainer = prepare_adapt(task)
     assert trainer.run()
     return trainer.directory
@@ -58,9 +50,9 @@ def as_float(adapter: Path, target: Path, row: float = 0.0) -> Path:
     return target
 
 
-def test_no_matrix_of_the_rank_is_nearer_to_the_mean(first: Path, second: Path, tmp_path: Path) -> None:
+def test_no_matrix_of_the_rank_is_nearer_to_the_mean(first_stage: Path, second: Path, tmp_path: Path) -> None:
     newest = as_float(newest_adapter(second), tmp_path / "newest", 1.0)
-    earlier = as_float(newest_adapter(first), tmp_path / "earlier", 4.0)
+    earlier = as_float(newest_adapter(first_stage), tmp_path / "earlier", 4.0)
     average = average_adapters(newest, EarlierStage(earlier, "", ()), tmp_path / "average")
     one, other, mean = changes(newest), changes(earlier), changes(average)
     assert one.keys() == mean.keys()
@@ -80,8 +72,8 @@ def test_the_mean_with_itself_is_itself(second: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(mean[name], change)
 
 
-def test_card_and_stages_tell_of_it(first: Path, second: Path, tmp_path: Path) -> None:
-    earlier = find_earlier_stage(first)
+def test_card_and_stages_tell_of_it(first_stage: Path, second: Path, tmp_path: Path) -> None:
+    earlier = find_earlier_stage(first_stage)
     num_tokens = earlier.stages[-1]["num_tokens"]
     average = average_adapters(newest_adapter(second), earlier, tmp_path / "average")
     assert {tensor.dtype for tensor in load_file(average / ADAPTER_WEIGHTS).values()} == {torch.bfloat16}
@@ -95,9 +87,9 @@ def test_card_and_stages_tell_of_it(first: Path, second: Path, tmp_path: Path) -
 
 
 def test_a_stage_after_it_says_what_it_began_with(
-    tiny_model: Path, corpus: Path, first: Path, second: Path, tmp_path: Path
+    tiny_model: Path, corpus: Path, first_stage: Path, second: Path, tmp_path: Path
 ) -> None:
-    average = average_adapters(newest_adapter(second), find_earlier_stage(first), tmp_path / "average")
+    average = average_adapters(newest_adapter(second), find_earlier_stage(first_stage), tmp_path / "average")
     write_adapter_with_card(average, second, tmp_path / "exported")
     task = make_task(tiny_model, corpus, tmp_path / "third", 1, earlier=tmp_path / "exported")
     assert prepare_adapt(task).run()
@@ -105,8 +97,8 @@ def test_a_stage_after_it_says_what_it_began_with(
     assert "; averaged with the adapter after " in (tmp_path / "last" / "README.md").read_text()
 
 
-def test_what_is_not_alike_is_refused(first: Path, second: Path, tmp_path: Path) -> None:
-    newest, earlier = newest_adapter(second), find_earlier_stage(first)
+def test_what_is_not_alike_is_refused(first_stage: Path, second: Path, tmp_path: Path) -> None:
+    newest, earlier = newest_adapter(second), find_earlier_stage(first_stage)
     for name, value in (("r", 4), ("base_model_name_or_path", "another")):
         other = tmp_path / name
         shutil.copytree(earlier.adapter, other)

@@ -20,8 +20,9 @@ from completion_server.training.earlier_stage import find_earlier_stage
 from completion_server.training.error import TrainingError
 from completion_server.training.fim_transform import FimRates
 from completion_server.training.finish import prepare_finish
+from tests.training.conftest import make_task
 from tests.training.test_repository_context import files_of
-from tests.training.test_trainer import assert_equal, make_task, weights_of
+from tests.training.test_trainer import assert_equal, weights_of
 
 WITH_SNIPPETS = FimRates(max_tokens=128, snippets=1.0, named_elsewhere=0.5, max_snippet_tokens=64)
 
@@ -36,14 +37,6 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_files(split_path(directory, split), files)
     (directory / MANIFEST_NAME).write_text('{"language_shares": {}, "sources": []}', encoding="utf-8")
     return directory
-
-
-@pytest.fixture(scope="module")
-def first_stage(tiny_model: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that is done."""
-    trainer = prepare_adapt(make_task(tiny_model, corpus, tmp_path_factory.mktemp("first") / "run", 2))
-    assert trainer.run()
-    return trainer.directory
 
 
 def second_task(model: Path, corpus: Path, directory: Path, earlier: Path, num_steps: int = 4) -> AdaptTask:

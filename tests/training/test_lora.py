@@ -18,8 +18,8 @@ from completion_server.training.lora import AdapterFacts, load_adapter, read_ada
 from completion_server.training.packing import pack
 from completion_server.training.schedule import Schedule
 from completion_server.training.vocabulary import respell_tokenizer
+from tests.training.conftest import make_task
 from tests.training.test_decoder import SEQUENCES, as_example
-from tests.training.test_trainer import make_task
 
 
 @pytest.fixture

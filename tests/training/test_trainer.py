@@ -11,25 +11,13 @@ import pytest
 import torch
 
 from completion_server.training import checkpoint
-from completion_server.training.adapt import AdaptTask, prepare_adapt
+from completion_server.training.adapt import prepare_adapt
 from completion_server.training.checkpoint import find_checkpoints, newest_adapter
 from completion_server.training.error import TrainingError
-from completion_server.training.fim_transform import FimRates
 from completion_server.training.finish import prepare_finish
 from completion_server.training.run_log import LogFile
 from completion_server.training.trainer import Trainer
-from tests.training.conftest import tiny_settings
-
-
-def make_task(model: Path, corpus: Path, directory: Path, num_steps: int = 6, **changes: object) -> AdaptTask:
-    settings = tiny_settings(num_steps)
-    values: dict[str, object] = {
-        "rank": 2,
-        "num_validation": 2,
-        "dtype": "float32",
-        "rates": FimRates(max_tokens=128),
-    }
-    return AdaptTask(model, corpus, directory, settings, **(values | changes))  # type: ignore[arg-type]
+from tests.training.conftest import make_task
 
 
 def weights_of(trainer: Trainer) -> dict[str, torch.Tensor]:
