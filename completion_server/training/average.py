@@ -17,12 +17,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from completion_server.training.earlier_stage import AVERAGED_WITH, EarlierStage
+from completion_server.training.earlier_stage import AVERAGED_WITH, EarlierStage, is_another_base
 from completion_server.training.error import TrainingError
 from completion_server.training.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter_config
 
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
-_SAME = ("base_model_name_or_path", "r", "lora_alpha", "trainable_token_indices", "completion_server")
+_BASE = "base_model_name_or_path"
+_SAME = ("r", "lora_alpha", "trainable_token_indices", "completion_server")
 
 
 def average_adapters(newest: Path, earlier: EarlierStage, target: Path) -> Path:
@@ -32,7 +33,8 @@ def average_adapters(newest: Path, earlier: EarlierStage, target: Path) -> Path:
     not adapters of one shape for one base, or ``target`` cannot be written.
     """
     config, other = read_adapter_config(newest), read_adapter_config(earlier.adapter)
-    different = [name for name in _SAME if config.get(name) != other.get(name)]
+    different = [_BASE] if is_another_base(str(config.get(_BASE)), str(other.get(_BASE))) else []
+    different += [name for name in _SAME if config.get(name) != other.get(name)]
     if different:
         raise TrainingError(f"{newest} and {earlier.adapter} cannot be averaged: another {', '.join(different)}")
     try:

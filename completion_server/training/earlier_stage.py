@@ -41,9 +41,8 @@ class EarlierStage:
     def load_into(self, decoder: Decoder, facts: AdapterFacts) -> None:
         """Put the weights into ``decoder``. Raises TrainingError when they are of another model or shape."""
         config = read_adapter_config(self.adapter)
-        base = config.get("base_model_name_or_path")
-        is_name = not Path(facts.base_model).is_dir() and not Path(str(base)).is_dir()
-        if is_name and base != facts.base_model:
+        base = str(config.get("base_model_name_or_path"))
+        if is_another_base(base, facts.base_model):
             raise TrainingError(f"the adapter in {self.adapter} is for {base}, not for {facts.base_model}")
         settings = decoder.settings
         if (config.get("r"), config.get("lora_alpha")) != (settings.rank, settings.alpha):
@@ -55,6 +54,14 @@ class EarlierStage:
         if tuple(rows) != settings.row_ids:
             raise TrainingError(f"the adapter in {self.adapter} has given other tokens a new meaning")
         load_adapter(self.adapter, decoder)
+
+
+def is_another_base(one: str, other: str) -> bool:
+    """Whether two adapters, or an adapter and a run, tell of different bases.
+
+    A directory may be the same base under another path; whether it fits shows when the weights are put to use.
+    """
+    return one != other and not Path(one).is_dir() and not Path(other).is_dir()
 
 
 def find_earlier_stage(path: Path) -> EarlierStage:

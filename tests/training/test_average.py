@@ -97,6 +97,17 @@ def test_a_stage_after_it_says_what_it_began_with(
     assert "; averaged with the adapter after " in (tmp_path / "last" / "README.md").read_text()
 
 
+def test_the_base_may_lie_elsewhere(first_stage: Path, second: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(newest_adapter(first_stage), moved)
+    config = json.loads((moved / ADAPTER_CONFIG).read_text())
+    base = tmp_path / "base"
+    base.mkdir()
+    (moved / ADAPTER_CONFIG).write_text(json.dumps(config | {"base_model_name_or_path": str(base)}))
+    average_adapters(newest_adapter(second), EarlierStage(moved, "", ()), tmp_path / "average")
+    assert (tmp_path / "average" / ADAPTER_WEIGHTS).is_file()
+
+
 def test_what_is_not_alike_is_refused(first_stage: Path, second: Path, tmp_path: Path) -> None:
     newest, earlier = newest_adapter(second), find_earlier_stage(first_stage)
     for name, value in (("r", 4), ("base_model_name_or_path", "another")):
