@@ -19,6 +19,10 @@ command=("$python" -m completion_server)
 base=smollm2-135m-base
 run="$directory/default-4"
 read -r -a steps <<< "${STEPS:-400 345 400 290}"
+if [[ ${#steps[@]} -ne 4 ]]; then  # not hours later, when the second stage asks for its own
+  echo "STEPS: four numbers, one for each stage" >&2
+  exit 2
+fi
 balanced=python=0.27,javascript=0.09,typescript=0.12,tsx=0.03,c=0.07,cpp=0.07,rust=0.08,go=0.08,java=0.08
 balanced+=,bash=0.02,markdown=0.04,json=0.02,yaml=0.025,toml=0.005
 small_ones_more=python=0.27,javascript=0.07,typescript=0.08,tsx=0.04,c=0.06,cpp=0.07,rust=0.07,go=0.07,java=0.07
