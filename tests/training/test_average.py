@@ -50,6 +50,14 @@ def as_float(adapter: Path, target: Path, row: float = 0.0) -> Path:
     return target
 
 
+def with_config(adapter: Path, target: Path, **changes: object) -> Path:
+    """``adapter`` in ``target``, with ``changes`` in its configuration."""
+    shutil.copytree(adapter, target)
+    config = json.loads((target / ADAPTER_CONFIG).read_text())
+    (target / ADAPTER_CONFIG).write_text(json.dumps(config | changes))
+    return target
+
+
 def test_no_matrix_of_the_rank_is_nearer_to_the_mean(first_stage: Path, second: Path, tmp_path: Path) -> None:
     newest = as_float(newest_adapter(second), tmp_path / "newest", 1.0)
     earlier = as_float(newest_adapter(first_stage), tmp_path / "earlier", 4.0)
@@ -98,12 +106,9 @@ def test_a_stage_after_it_says_what_it_began_with(
 
 
 def test_the_base_may_lie_elsewhere(first_stage: Path, second: Path, tmp_path: Path) -> None:
-    moved = tmp_path / "moved"
-    shutil.copytree(newest_adapter(first_stage), moved)
-    config = json.loads((moved / ADAPTER_CONFIG).read_text())
     base = tmp_path / "base"
     base.mkdir()
-    (moved / ADAPTER_CONFIG).write_text(json.dumps(config | {"base_model_name_or_path": str(base)}))
+    moved = with_config(newest_adapter(first_stage), tmp_path / "moved", base_model_name_or_path=str(base))
     average_adapters(newest_adapter(second), EarlierStage(moved, "", ()), tmp_path / "average")
     assert (tmp_path / "average" / ADAPTER_WEIGHTS).is_file()
 
@@ -111,10 +116,7 @@ def test_the_base_may_lie_elsewhere(first_stage: Path, second: Path, tmp_path: P
 def test_what_is_not_alike_is_refused(first_stage: Path, second: Path, tmp_path: Path) -> None:
     newest, earlier = newest_adapter(second), find_earlier_stage(first_stage)
     for name, value in (("r", 4), ("base_model_name_or_path", "another")):
-        other = tmp_path / name
-        shutil.copytree(earlier.adapter, other)
-        config = json.loads((other / ADAPTER_CONFIG).read_text())
-        (other / ADAPTER_CONFIG).write_text(json.dumps(config | {name: value}))
+        other = with_config(earlier.adapter, tmp_path / name, **{name: value})
         with pytest.raises(TrainingError, match=f"cannot be averaged: another {name}"):
             average_adapters(newest, EarlierStage(other, "", ()), tmp_path / "average")
     fewer = tmp_path / "fewer"
