@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from completion_server.document import Document
 from completion_server.model import MAX_MATCH, TEXT_END, LocalText
 from completion_server.secrets_filter import redact
-from completion_server.snippet import CrossFileContext
+from completion_server.snippet import CrossFileContext, Snippet, SnippetKind
 
 _BLOCK_LINES = 32
 _MAX_CHARS = 24_000
@@ -47,7 +47,7 @@ class LocalTexts:
         texts = [self._tokens_of(lines[begin:stop]) for begin, stop in _blocks_before(lines, first)]
         texts += [self._tokens_of(lines[begin:stop]) for begin, stop in _blocks_after(lines, end)]
         if context is not None:
-            texts += [self._tokens_of([snippet.text]) for snippet in context.snippets]
+            texts += [self._tokens_of_snippet(snippet) for snippet in context.snippets]
         return LocalText(tuple(prefix_ids[-MAX_MATCH:]), _END.join([*texts, b""]))
 
     def _tokens_of(self, lines: Sequence[str]) -> bytes:
@@ -56,6 +56,14 @@ class LocalTexts:
         if known is None:
             known = self._blocks[text] = np.array(self._encode(redact(text)), np.int32).tobytes()
         return known
+
+
+    def _tokens_of_snippet(self, snippet: Snippet) -> bytes:
+        if snippet.kind is not SnippetKind.DEFINITION:
+            return self._tokens_of([snippet.text])
+        # A sketch: its heads lack what opens their bodies, long lines are cut. What ends a line there is made up.
+        lines = [line.removesuffix("…") for line in snippet.text.splitlines() if line.strip()]
+        return _END.join(self._tokens_of([line]) for line in lines)
 
 
 def _blocks_before(lines: Sequence[str], end: int) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from completion_server.config import ContextSettings, Settings
 from completion_server.document import Document, Position
+from completion_server.engine.local_ngrams import LocalNgrams
 from completion_server.model import TEXT_END, LocalText
 from completion_server.prompt.build import ModelFacts, PromptBuilder
 from completion_server.prompt.local_text import LocalTexts
@@ -54,6 +55,34 @@ def test_snippets_come_too_and_secrets_do_not() -> None:
     assert "def area(): ...\n" in texts
     assert SECRET not in "".join(texts)
     assert 'token = "x' in "".join(texts)
+
+
+def test_no_line_of_a_sketch_has_an_end() -> None:
+    """Heads are sketched without their bodies and what opens them; a line end after them would be made up."""
+    sketch = "func (p *parser) Close(node ast.Node)\nfunc Find(" + "a, " * 30 + "…\n\ntype parser struct {\n"
+    document = Document.from_text("package main\n", uri="file:///a.go", language_id="go")
+    for kind, expected in (
+        (SnippetKind.DEFINITION, [*sketch.replace("…", "").splitlines()[:2], "type parser struct {"]),
+        (SnippetKind.SIMILAR, [sketch]),
+    ):
+        context = CrossFileContext((Snippet("b.go", "go", 0, 9, kind, sketch),))
+        texts = LocalTexts(TOKENIZER.encode)
+        for _ in range(2):  # the second from what is remembered
+            assert texts_of(texts.collect(document, (0, 2), [1, 2], context)) == expected
+
+
+def test_a_head_out_of_a_sketch_is_not_ended_after_its_parameters() -> None:
+    sketch = "func (p *parser) Close(node ast.Node)\n"
+    context = CrossFileContext((Snippet("b.go", "go", 0, 9, SnippetKind.DEFINITION, sketch),))
+    document = Document.from_text("package main\n", uri="file:///a.go", language_id="go")
+    before = TOKENIZER.encode("\nfunc (p *parser) Clo")
+    ngrams = LocalNgrams(LocalTexts(TOKENIZER.encode).collect(document, (0, 2), before, context))
+    for token_id in TOKENIZER.encode("se(node ast.Node)"):
+        vote = ngrams.vote()
+        assert vote is not None
+        assert int(vote.token_ids[vote.probabilities.argmax()]) == token_id
+        ngrams.append(token_id)
+    assert ngrams.vote() is None
 
 
 def test_long_documents_and_lines_are_cut() -> None:
