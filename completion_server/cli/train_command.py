@@ -84,6 +84,12 @@ def adapt(  # noqa: PLR0913 - one parameter per option
     named_elsewhere: Annotated[
         float, typer.Option(min=0, max=1, help="Of those, the share on lines with a name out of the snippets.")
     ] = 0.0,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=512, help="Most tokens of an example, snippets aside.")
+    ] = 640,
+    full_windows: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the holes with all the text around them that fits.")
+    ] = 0.0,
     kinds: Annotated[
         str | None, typer.Option("--kinds", metavar="KIND=SHARE,...", help="How often each kind of hole comes.")
     ] = None,
@@ -125,7 +131,11 @@ def adapt(  # noqa: PLR0913 - one parameter per option
         corpus,
         run,
         settings,
-        _fim_rates(kinds, joint, prefix_weight, snippets, named_elsewhere),
+        replace(
+            _fim_rates(kinds, joint, prefix_weight, snippets, named_elsewhere),
+            max_tokens=max_tokens,
+            full_windows=full_windows,
+        ),
         language_shares=_language_shares(languages),
         rank=rank,
         seed=seed,

@@ -57,7 +57,6 @@ class LocalTexts:
             known = self._blocks[text] = np.array(self._encode(redact(text)), np.int32).tobytes()
         return known
 
-
     def _tokens_of_snippet(self, snippet: Snippet) -> bytes:
         if snippet.kind is not SnippetKind.DEFINITION:
             return self._tokens_of([snippet.text])

@@ -181,7 +181,7 @@ def _identity(task: AdaptTask, earlier: EarlierStage | None) -> str:
             while block := stream.read(_HASH_BYTES):
                 digest.update(block)
     digest.update(repr((task.rates, task.rank, task.alpha, task.seed)).encode())
-    digest.update(task.rates.snippet_recipe.encode())
+    digest.update(task.rates.later_recipe.encode())
     if task.language_shares:
         digest.update(repr(sorted(task.language_shares.items())).encode())
     if earlier is not None:

@@ -72,6 +72,7 @@ def make_card(
         f"* Loss 1 on the middle and its end, {facts['rates']['prefix_weight']:g} on the prefix; "
         f"{facts['rates']['plain']:.0%} plain text; prefix and middle in one piece in "
         f"{facts['rates']['joint']:.0%}.",
+        *_window_lines(facts["rates"]),
         *_snippet_lines(facts["rates"]),
         f"* Holes: {_percentages(facts['rates']['kinds'])}.",
         *_language_lines(facts["corpus"].get("language_shares", {})),
@@ -99,10 +100,17 @@ def _stage_line(stage: Mapping[str, Any]) -> str:
     )
     if stage.get("kinds"):  # older stages do not say
         line += f"; holes: {_percentages(stage['kinds'])}"
+    if stage.get("full_windows"):
+        line += f"; {_windows(stage)}"
     if AVERAGED_WITH in stage:
         line += f"; averaged with the adapter after {stage[AVERAGED_WITH]:,} tokens"
     share, named = stage["snippets"], stage["named_elsewhere"]
     return f"{line}; {_shares(share, named)}." if share else f"{line}; no snippets of other files."
+
+
+def _window_lines(rates: Mapping[str, Any]) -> list[str]:
+    text = _windows(rates) if rates.get("full_windows") else ""  # older runs do not say
+    return [f"* {text[0].upper()}{text[1:]}."] if text else []
 
 
 def _snippet_lines(rates: Mapping[str, Any]) -> list[str]:
@@ -137,6 +145,13 @@ def _shares(snippets: float, named_elsewhere: float) -> str:
     return (
         f"snippets of other files in {snippets:.0%} of the examples with a hole, {named_elsewhere:.0%} of those "
         "with the hole on a line that uses a name out of them"
+    )
+
+
+def _windows(rates: Mapping[str, Any]) -> str:
+    return (
+        f"all the text around it that fits {rates['max_tokens']:,} tokens in {rates['full_windows']:.0%} of the "
+        "examples with a hole, windows of varied length in the others"
     )
 
 

@@ -98,8 +98,15 @@ def stage_facts(facts: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str,
         "snippets": rates.get("snippets", 0.0),
         "named_elsewhere": rates.get("named_elsewhere", 0.0),
         "kinds": rates["kinds"],
+        **_windows(rates),
         **({AVERAGED_WITH: state[AVERAGED_WITH]} if AVERAGED_WITH in state else {}),
     }
+
+
+def _windows(rates: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes, where they are not as they were in the first runs."""
+    full = rates.get("full_windows")
+    return {"full_windows": full, "max_tokens": rates["max_tokens"]} if full else {}
 
 
 def _exported_stages(directory: Path) -> list[Mapping[str, Any]]:

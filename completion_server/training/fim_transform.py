@@ -59,13 +59,15 @@ class FimRates:
     """Of those with snippets, with the hole on a line that uses a name out of them, where there is such a line."""
     max_snippet_tokens: int = field(default=256, repr=False)
     """In addition to ``max_tokens``."""
+    full_windows: float = field(default=0.0, repr=False)
+    """Of those with a hole, with as much before and after it as fits, as served prompts have; the others vary."""
 
     @property
-    def snippet_recipe(self) -> str:
-        """What the repr leaves out; "" without snippets."""
-        if not self.snippets:
-            return ""
-        return repr((self.snippets, self.named_elsewhere, self.max_snippet_tokens))
+    def later_recipe(self) -> str:
+        """What the repr leaves out; "" without snippets and full windows."""
+        snippets = (self.snippets, self.named_elsewhere, self.max_snippet_tokens) if self.snippets else None
+        windows = ("full windows", self.full_windows) if self.full_windows else None
+        return "".join(repr(each) for each in (snippets, windows) if each)
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,12 @@ class FimTransform:
         middle_ids = encode(hole.middle)
         if len(middle_ids) > rates.max_middle_tokens:
             return None
-        suffix_budget = self._draw_suffix_budget(rng)
+        is_full = rates.full_windows > 0 and rng.random() < rates.full_windows
+        suffix_budget = rates.max_suffix_tokens if is_full else self._draw_suffix_budget(rng)
         suffix = suffix_window(hole.document, hole.position, suffix_budget, encode)
-        room = rates.max_tokens - len(suffix.token_ids) - len(middle_ids) - len(self._tokens.start) - 4
-        prefix_budget = round(_log_uniform(rng, min(_MIN_PREFIX_TOKENS, room), room))
+        taken = len(suffix.token_ids) + len(middle_ids) + len(self._tokens.start) + 4
+        room = max(rates.max_tokens - taken, 1)
+        prefix_budget = room if is_full else round(_log_uniform(rng, min(_MIN_PREFIX_TOKENS, room), room))
         prefix = prefix_window(hole.document, hole.position, prefix_budget, encode)
         order = PromptOrder.PSM if rng.random() < rates.psm else PromptOrder.SPM
         if order not in self._format.orders:

@@ -11,6 +11,7 @@ from completion_server.config import ContextSettings, GenerationSettings, Settin
 from completion_server.document import Document
 from completion_server.evaluation.fim_spans import SpanKind, cut_hole, pick_span
 from completion_server.evaluation.held_out import SourceFile
+from completion_server.prompt.budget import suffix_window
 from completion_server.prompt.build import ModelFacts, PromptBuilder
 from completion_server.prompt.fim import PREFIX_ONLY, detect_fim_format
 from completion_server.prompt.fim_table import QWEN_CODER
@@ -66,6 +67,39 @@ def test_an_example_begins_as_serving_asks_and_ends_with_the_middle(tokenizer: T
         assert hole.middle + "<|fim_end|>" == text[-len(hole.middle) - len("<|fim_end|>") :]
         assert builder.order_name == "spm"
     assert num_same > 10
+
+
+def test_full_windows_are_those_of_a_served_prompt(tokenizer: Tokenizer) -> None:
+    """Whatever is drawn; both are smaller than the file, so as much is left out as serving leaves out."""
+    transform = make_transform(tokenizer, joint=1.0, full_windows=1.0, max_tokens=200, max_suffix_tokens=60)
+    builder = PromptBuilder(tokenizer, ModelFacts("llama", 4096))
+    num_cut = 0
+    for number in range(40):
+        file, rng = make_file(number), random.Random(number)
+        span = pick_span(file.text, "python", SpanKind.WHOLE_LINE, rng)
+        assert span is not None
+        hole = cut_hole(file.text, span)
+        example = transform.infill(hole, rng)
+        assert example is not None
+        # A served prompt's sizes are fixed; an example's prefix has what its suffix and middle leave of its size.
+        suffix = suffix_window(hole.document, hole.position, 60, tokenizer.encode)
+        num_before = 200 - len(suffix.token_ids) - len(tokenizer.encode(hole.middle)) - 4
+        context = ContextSettings(max_prompt_tokens=num_before + 60, max_suffix_tokens=60)
+        prompt = builder.build(hole.document, hole.position, Settings(context=context), 64)
+        assert example.token_ids[: len(prompt.token_ids)] == prompt.token_ids
+        num_cut += len(tokenizer.encode(file.text)) > 220
+    assert num_cut > 10
+
+
+def test_the_share_of_full_windows(tokenizer: Tokenizer) -> None:
+    def mean_length(share: float) -> float:
+        found = examples(make_transform(tokenizer, full_windows=share, max_tokens=200), 200)
+        return sum(len(example.token_ids) for example in found) / len(found)
+
+    assert mean_length(0.0) < mean_length(0.5) < mean_length(1.0)
+    assert repr(FimRates()) == repr(FimRates(full_windows=0.5))
+    recipes = [FimRates(full_windows=share, snippets=more).later_recipe for share in (0.0, 0.5) for more in (0, 1)]
+    assert len(set(recipes)) == len(recipes)
 
 
 @pytest.mark.parametrize("joint", [0.0, 1.0])

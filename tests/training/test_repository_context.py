@@ -218,8 +218,8 @@ def test_shares_of_snippets() -> None:
     assert 20 < num_with_snippets(snippets=0.5, plain=0.0) < num_with_snippets(snippets=1.0, plain=0.0)
     assert repr(FimRates()) == repr(FimRates(snippets=0.5, named_elsewhere=0.5))
     assert "snippets" not in repr(FimRates())
-    assert FimRates().snippet_recipe == ""
-    assert FimRates(snippets=0.5).snippet_recipe != FimRates(snippets=0.5, named_elsewhere=0.5).snippet_recipe
+    assert FimRates().later_recipe == ""
+    assert FimRates(snippets=0.5).later_recipe != FimRates(snippets=0.5, named_elsewhere=0.5).later_recipe
 
 
 def test_a_name_that_is_defined_here_is_not_looked_for() -> None:

@@ -13,6 +13,7 @@ from completion_server.cli import evaluate_command
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.train_command import app
 from completion_server.evaluation.held_out import read_split
+from completion_server.training.earlier_stage import find_earlier_stage
 from completion_server.training.error import TrainingError
 from tests.training.test_personalise import make_repository
 
@@ -96,12 +97,12 @@ def test_a_second_stage_with_snippets(tiny_model: Path, corpus: Path, tmp_path: 
     assert (tmp_path / "merged" / "model.safetensors").is_file()
 
 
-def test_kinds_languages_and_schedule_are_part_of_the_recipe(
+def test_kinds_languages_windows_and_schedule_are_part_of_the_recipe(
     tiny_model: Path, corpus: Path, tmp_path: Path
 ) -> None:
     options = ["--corpus", str(corpus), "--model", str(tiny_model), "--batch", "2", "--rank", "2", "--threads",
                "1", "--run", str(tmp_path / "run"), "--schedule", "linear"]  # fmt: skip
-    options += ["--kinds", "whole-line=3,rest-of-line=1"]
+    options += ["--kinds", "whole-line=3,rest-of-line=1", "--full-windows", "0.5", "--max-tokens", "600"]
     invoke("adapt", *options, "--steps", "2", "--languages", "python=2")
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert facts["rates"]["kinds"] == {"whole-line": 3, "rest-of-line": 1}
@@ -111,6 +112,12 @@ def test_kinds_languages_and_schedule_are_part_of_the_recipe(
     card = (tmp_path / "adapter" / "README.md").read_text()
     assert "* Holes: whole-line 75%, rest-of-line 25%." in card
     assert "* Examples by language: python 100%." in card
+    assert "* All the text around it that fits 600 tokens in 50% of the examples with a hole, windows of" in card
+    assert find_earlier_stage(tmp_path / "adapter").stages[0]["full_windows"] == 0.5
+    invoke("adapt", *options, "--run", str(tmp_path / "next"), "--steps", "1", "--from", str(tmp_path / "run"))
+    invoke("export", "--run", str(tmp_path / "next"), "--out", str(tmp_path / "adapter"), "--adapter-only")
+    earlier = "rest-of-line 25%; all the text around it that fits 600 tokens in 50% of the examples with a hole"
+    assert earlier in (tmp_path / "adapter" / "README.md").read_text()
     with pytest.raises(TrainingError, match="another model, corpus or recipe"):
         invoke("adapt", *options, "--steps", "3")
     with pytest.raises(TrainingError, match="no steady rate"):
