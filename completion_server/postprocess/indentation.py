@@ -26,6 +26,8 @@ def match_indentation(text: str, place: Place) -> str:
     width = 4 if uses_tabs else len(place.indent_unit)
 
     def rewrite(match: re.Match[str]) -> str:
+        if uses_tabs and match.group().startswith("\t"):
+            return match.group()  # what follows its tabs aligns the line with the one above
         columns = len(match.group().expandtabs(width))
         return "\t" * (columns // width) + " " * (columns % width) if uses_tabs else " " * columns
 
