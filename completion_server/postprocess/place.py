@@ -9,7 +9,8 @@ from functools import cached_property
 
 from completion_server.document import Document, Position
 from completion_server.lexicon import lexicon_of, scan
-from completion_server.syntax import HoledText
+from completion_server.postprocess.frame import heads_above, parsed_part
+from completion_server.syntax import HoledText, grammar_of
 from completion_server.trigger import indent_width, window_start
 
 _LINES_LOOKED_AT = 8
@@ -38,6 +39,8 @@ class Place:
     tree_before: str = ""
     tree_after: str = ""
     """Text around the cursor that a syntax tree is made of: the file, or whole parts of it."""
+    tree_heads: str = ""
+    """The lines above ``tree_before`` that it is inside of."""
     is_cut_below: bool = False
     """``tree_after`` does not reach to the end of the file."""
     num_replaced: int = 0
@@ -69,6 +72,7 @@ class Place:
             window_before=window_before,
             tree_before=document.text_before(position, tree_start).replace("\r\n", "\n"),
             tree_after=document.text_after(position, tree_end).replace("\r\n", "\n"),
+            tree_heads=heads_above(document, tree_start) if grammar_of(document.language_id) else "",
             is_cut_below=tree_end < len(document.lines),
             inside=scan(lexicon_of(document.language_id), window_before).inside,
             next_indent_width=indent_width(next((text for text in after if text.strip()), "")),
@@ -82,7 +86,9 @@ class Place:
     @cached_property
     def errors(self) -> HoledText:
         """Counts the syntax errors of the text around with something at the cursor; made when it is asked for."""
-        return HoledText(self.language_id, self.tree_before, self.tree_after)
+        return parsed_part(
+            self.language_id, self.tree_heads, self.tree_before, self.tree_after, is_cut_below=self.is_cut_below
+        )
 
 
 def _tree_lines(document: Document, line: int) -> tuple[int, int]:
