@@ -7,6 +7,7 @@ Values that look like secrets are blotted out, as in prompts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -30,7 +31,7 @@ class LocalTexts:
 
     def __init__(self, encode: Callable[[str], list[int]]) -> None:
         self._encode = encode
-        self._blocks: LRUCache[str, bytes] = LRUCache(_MAX_BLOCKS)
+        self._blocks: LRUCache[tuple[str, str], bytes] = LRUCache(_MAX_BLOCKS)
 
     def collect(
         self,
@@ -51,18 +52,32 @@ class LocalTexts:
         return LocalText(tuple(prefix_ids[-MAX_MATCH:]), _END.join([*texts, b""]))
 
     def _tokens_of(self, lines: Sequence[str]) -> bytes:
-        text = "".join(lines)
-        known = self._blocks.get(text)
-        if known is None:
-            known = self._blocks[text] = np.array(self._encode(redact(text)), np.int32).tobytes()
-        return known
+        return self._remembered("".join(lines), lambda text: [text])
 
     def _tokens_of_snippet(self, snippet: Snippet) -> bytes:
-        if snippet.kind is not SnippetKind.DEFINITION:
-            return self._tokens_of([snippet.text])
-        # A sketch: its heads lack what opens their bodies, long lines are cut. What ends a line there is made up.
-        lines = [line.removesuffix("…") for line in snippet.text.splitlines() if line.strip()]
-        return _END.join(self._tokens_of([line]) for line in lines)
+        if snippet.kind is SnippetKind.DEFINITION:
+            return self._remembered(snippet.text, _pieces_of_sketch, "sketch")
+        return self._tokens_of([snippet.text])
+
+    def _remembered(self, text: str, pieces_of: Callable[[str], Sequence[str]], kind: str = "") -> bytes:
+        known = self._blocks.get((kind, text))
+        if known is None:
+            pieces = [np.array(self._encode(piece), np.int32).tobytes() for piece in pieces_of(redact(text))]
+            known = self._blocks[kind, text] = _END.join(pieces)
+        return known
+
+
+def _pieces_of_sketch(text: str) -> list[str]:
+    """What of a sketch stands in its file as well.
+
+    Its heads lack what opens their bodies, long lines are cut and short ones share a line: what ends a line there,
+    or stands between two names, is made up.
+    """
+    pieces: list[str] = []
+    for line in text.splitlines():
+        end = line[-1:]
+        pieces += re.split(f"{end}(?= )", line[:-1]) if end in (",", ";") else [line.removesuffix("…")]
+    return [piece for piece in pieces if piece.strip()]
 
 
 def _blocks_before(lines: Sequence[str], end: int) -> Iterator[tuple[int, int]]:

@@ -71,6 +71,33 @@ def test_no_line_of_a_sketch_has_an_end() -> None:
             assert texts_of(texts.collect(document, (0, 2), [1, 2], context)) == expected
 
 
+def test_names_that_a_sketch_puts_in_a_row_are_texts_of_their_own() -> None:
+    """What stands between them there stands nowhere in the file."""
+    sketch = "class Box(Base):\n    left: int; right: int;\n    def of(cls, x, y):\n    RED, DARK_GREEN,\nareas,\n"
+    context = CrossFileContext((Snippet("b.py", "python", 0, 9, SnippetKind.DEFINITION, sketch),))
+    document = Document.from_text("x\n", uri="file:///a.py", language_id="python")
+    found = texts_of(LocalTexts(TOKENIZER.encode).collect(document, (0, 2), [1, 2], context))
+    heads, fields = ["class Box(Base):", "    def of(cls, x, y):"], ["    left: int", " right: int"]
+    assert found == [heads[0], *fields, heads[1], "    RED", " DARK_GREEN", "areas"]
+
+
+def test_a_sketch_that_was_seen_before_costs_nothing() -> None:
+    encoded: list[str] = []
+
+    def encode(text: str) -> list[int]:
+        encoded.append(text)
+        return TOKENIZER.encode(text)
+
+    texts = LocalTexts(encode)
+    sketch = "".join(f"def area{number}(x):\n" for number in range(900))
+    context = CrossFileContext((Snippet("b.py", "python", 0, 9, SnippetKind.DEFINITION, sketch),))
+    document = Document.from_text("x\n", uri="file:///a.py", language_id="python")
+    texts.collect(document, (0, 2), [1, 2], context)
+    assert len(encoded) == 900
+    texts.collect(document, (0, 2), [1, 2], context)
+    assert len(encoded) == 900
+
+
 def test_a_head_out_of_a_sketch_is_not_ended_after_its_parameters() -> None:
     sketch = "func (p *parser) Close(node ast.Node)\n"
     context = CrossFileContext((Snippet("b.go", "go", 0, 9, SnippetKind.DEFINITION, sketch),))
