@@ -9,6 +9,8 @@ from completion_server.trigger import indent_width
 
 _CLOSERS = ")]}>\"'`"
 _OPENER = {")": "(", "]": "[", "}": "{", ">": "<"}
+_BEFORE_LISTS = ("=", "(", "[", "{", ",", ":")
+"""A bracket after one of these begins a list, and one on the next line a list in that."""
 _MIN_LINE = 3
 
 
@@ -51,7 +53,9 @@ def drop_lines_that_follow(text: str, place: Place) -> str:
         return text
     wanted = place.lines_after[0]
     if wanted in _OPENER.values() and text.rstrip().endswith(wanted):
-        text = text.rstrip()[:-1].rstrip()
+        without = text.rstrip()[:-1].rstrip()
+        if without[-1:] not in _BEFORE_LISTS:
+            text = without
     lines = text.split("\n")
     if len(wanted) >= _MIN_LINE and (place.before_on_line + lines[0]).strip() == wanted:
         return ""

@@ -13,6 +13,7 @@ from tests.support.places import place_at
     [
         ("voidˇ\n{\n  a();\n}\n", " f(int a) {", " f(int a)"),
         ("voidˇ\n\n  a();\n}\n", " f(int a) {", " f(int a) {"),
+        ("ˇ\n  {\n    1,\n  },\n};\n", "int a[][1] = {", "int a[][1] = {"),  # a list of lists, not a body
         ("aˇ\nreturn x\n", "b\nreturn x\ny", "b"),
         ("retˇ\nreturn x\n", "urn x", ""),  # completes to the line that follows
         ("f() {ˇ\n}\n", "\n  a\n}", "\n  a"),
