@@ -15,6 +15,8 @@ _MAX_LINES_BACK = 4_000
 _MAX_CHARS = 800
 _MIN_ERRORS_OF_NOISE = 16
 _LINES_PER_ERROR_OF_NOISE = 3
+_NO_HEADS = ("#", "//", "/*", "*", "--")
+"""Comments and the preprocessor's lines stand at any column."""
 
 
 def heads_above(document: Document, line: int) -> str:
@@ -23,14 +25,15 @@ def heads_above(document: Document, line: int) -> str:
     A bracket on a line of its own brings the line before it along.
     """
     lines = document.lines
-    width = next((indent_width(each) for each in lines[line:] if each.strip()), 0)
+    written = (lines[number] for number in range(line, len(lines)) if lines[number].strip())
+    width = indent_width(next(written, ""))
     heads: list[str] = []
     num_chars = 0
     for number in range(line - 1, max(line - _MAX_LINES_BACK, 0) - 1, -1):
         if width == 0:
             break
         text = lines[number].strip()
-        if not text or indent_width(lines[number]) >= width:
+        if not text or indent_width(lines[number]) >= width or text.startswith(_NO_HEADS):
             continue
         width = indent_width(lines[number])
         # "} else {" is inside of what "if" is inside of; here it is enough that something opens.

@@ -56,6 +56,7 @@ def test_where_most_lines_are_errors_nothing_is_known_of_one_more() -> None:
         ("class A\n{\n    int x;\n    int y;\n}\n", 3, "class A\n{\n"),
         ("if (a) {\n  b();\n} else {\n  c();\n  d();\n}\n", 4, "else {\n"),
         ("f({\n  a: [\n    1,\n    2,\n  ],\n", 3, "f({\na: [\n"),
+        ("class A {\n  f() {\n// f was\n#if B\n    x();\n    y();\n", 5, "class A {\nf() {\n"),
         ("{\n  a\n", 1, "{\n"),
         ("a\n", 0, ""),
         ("\n\n", 1, ""),
