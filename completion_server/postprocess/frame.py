@@ -6,8 +6,10 @@ brackets.
 
 from __future__ import annotations
 
+import re
+
 from completion_server.document import Document
-from completion_server.lexicon import CLOSER_OF, Scanner, lexicon_of
+from completion_server.lexicon import CLOSER_OF, Lexicon, lexicon_of, scan
 from completion_server.syntax import HoledText
 from completion_server.trigger import indent_width
 
@@ -15,8 +17,10 @@ _MAX_LINES_BACK = 4_000
 _MAX_CHARS = 800
 _MIN_ERRORS_OF_NOISE = 16
 _LINES_PER_ERROR_OF_NOISE = 3
-_NO_HEADS = ("#", "//", "/*", "*", "--")
-"""Comments and the preprocessor's lines stand at any column."""
+_NO_HEADS = re.compile(
+    r"\* |\*/|#\s*(?:if|ifdef|ifndef|elif|else|endif|define|undef|include|pragma|region|endregion)\b"
+)
+"""The inner lines of a block comment, the preprocessor's: they stand at any column, as comments do."""
 
 
 def heads_above(document: Document, line: int) -> str:
@@ -27,13 +31,14 @@ def heads_above(document: Document, line: int) -> str:
     lines = document.lines
     written = (lines[number] for number in range(line, len(lines)) if lines[number].strip())
     width = indent_width(next(written, ""))
+    lexicon = lexicon_of(document.language_id)
     heads: list[str] = []
     num_chars = 0
     for number in range(line - 1, max(line - _MAX_LINES_BACK, 0) - 1, -1):
         if width == 0:
             break
         text = lines[number].strip()
-        if not text or indent_width(lines[number]) >= width or text.startswith(_NO_HEADS):
+        if not text or indent_width(lines[number]) >= width or _is_no_head(text, lexicon):
             continue
         width = indent_width(lines[number])
         # "} else {" is inside of what "if" is inside of; here it is enough that something opens.
@@ -47,10 +52,15 @@ def heads_above(document: Document, line: int) -> str:
     return "".join(each + "\n" for each in heads)
 
 
+def _is_no_head(text: str, lexicon: Lexicon) -> bool:
+    comments = (*lexicon.line_comments, *(begin for begin, _ in lexicon.block_comments))
+    return text.startswith(comments) or _NO_HEADS.match(text) is not None
+
+
 def parsed_part(language_id: str, heads: str, before: str, after: str, *, is_cut_below: bool) -> HoledText:
     """The tree of a part of a file, inside of ``heads`` where that leaves fewer errors.
 
-    Where most lines are errors a tree says nothing of one more, so there is none.
+    Where a third of the lines are errors a tree says nothing of one more, so there is none.
     """
     closers = _closers(language_id, heads, before + after) if heads and is_cut_below else ""
     part = HoledText(language_id, heads + before, after + closers)
@@ -69,13 +79,7 @@ def parsed_part(language_id: str, heads: str, before: str, after: str, *, is_cut
 
 def _closers(language_id: str, heads: str, part: str) -> str:
     """What closes the brackets that ``heads`` opens and ``part``, which follows, leaves open."""
-    if not _open_brackets(language_id, heads):
+    lexicon = lexicon_of(language_id)
+    if not scan(lexicon, heads).stack:
         return ""
-    return "".join(CLOSER_OF[bracket] for bracket in reversed(_open_brackets(language_id, heads + part))) + "\n"
-
-
-def _open_brackets(language_id: str, text: str) -> list[str]:
-    scanner = Scanner(lexicon_of(language_id))
-    scanner.extend(text)
-    scanner.finish()
-    return scanner.stack
+    return "".join(CLOSER_OF[bracket] for bracket in reversed(scan(lexicon, heads + part).stack)) + "\n"

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from completion_server.document import Document
 from completion_server.model import MAX_MATCH, TEXT_END, LocalText
 from completion_server.secrets_filter import redact
-from completion_server.snippet import CrossFileContext, Snippet, SnippetKind
+from completion_server.snippet import CrossFileContext, SnippetKind
 
 _BLOCK_LINES = 32
 _MAX_CHARS = 24_000
@@ -31,7 +31,7 @@ class LocalTexts:
 
     def __init__(self, encode: Callable[[str], list[int]]) -> None:
         self._encode = encode
-        self._blocks: LRUCache[tuple[str, str], bytes] = LRUCache(_MAX_BLOCKS)
+        self._blocks: LRUCache[tuple[str, bool], bytes] = LRUCache(_MAX_BLOCKS)
 
     def collect(
         self,
@@ -45,25 +45,22 @@ class LocalTexts:
         ``prefix_ids`` are the prompt's tokens before the cursor, ``context`` what it does not show of other files.
         """
         lines, (first, end) = document.lines, prompt_lines
-        texts = [self._tokens_of(lines[begin:stop]) for begin, stop in _blocks_before(lines, first)]
-        texts += [self._tokens_of(lines[begin:stop]) for begin, stop in _blocks_after(lines, end)]
+        texts = [self._tokens_of("".join(lines[begin:stop])) for begin, stop in _blocks_before(lines, first)]
+        texts += [self._tokens_of("".join(lines[begin:stop])) for begin, stop in _blocks_after(lines, end)]
         if context is not None:
-            texts += [self._tokens_of_snippet(snippet) for snippet in context.snippets]
+            texts += [
+                self._tokens_of(snippet.text, is_sketch=snippet.kind is SnippetKind.DEFINITION)
+                for snippet in context.snippets
+            ]
         return LocalText(tuple(prefix_ids[-MAX_MATCH:]), _END.join([*texts, b""]))
 
-    def _tokens_of(self, lines: Sequence[str]) -> bytes:
-        return self._remembered("".join(lines), lambda text: [text])
-
-    def _tokens_of_snippet(self, snippet: Snippet) -> bytes:
-        if snippet.kind is SnippetKind.DEFINITION:
-            return self._remembered(snippet.text, _pieces_of_sketch, "sketch")
-        return self._tokens_of([snippet.text])
-
-    def _remembered(self, text: str, pieces_of: Callable[[str], Sequence[str]], kind: str = "") -> bytes:
-        known = self._blocks.get((kind, text))
+    def _tokens_of(self, text: str, *, is_sketch: bool = False) -> bytes:
+        known = self._blocks.get((text, is_sketch))
         if known is None:
-            pieces = [np.array(self._encode(piece), np.int32).tobytes() for piece in pieces_of(redact(text))]
-            known = self._blocks[kind, text] = _END.join(pieces)
+            shown = redact(text)
+            pieces = _pieces_of_sketch(shown) if is_sketch else [shown]
+            tokens = [np.array(self._encode(piece), np.int32).tobytes() for piece in pieces]
+            known = self._blocks[text, is_sketch] = _END.join(tokens)
         return known
 
 

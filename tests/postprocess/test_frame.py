@@ -63,7 +63,15 @@ def test_where_most_lines_are_errors_nothing_is_known_of_one_more() -> None:
     ],
 )
 def test_heads_above(text: str, line: int, heads: str) -> None:
-    assert heads_above(Document.from_text(text, uri="file:///a", language_id=""), line) == heads
+    assert heads_above(Document.from_text(text, uri="file:///a", language_id="cpp"), line) == heads
+
+
+def test_a_private_method_is_a_head() -> None:
+    text = "class A {\n  #run() {\n// was\n    x();\n    y();\n"
+    document = Document.from_text(text, uri="file:///a", language_id="javascript")
+    assert heads_above(document, 4) == "class A {\n#run() {\n"
+    document = Document.from_text("class A {\n  *all() {\n    x();\n", uri="file:///a", language_id="javascript")
+    assert heads_above(document, 2) == "class A {\n*all() {\n"
 
 
 def test_heads_that_are_too_long_or_too_far_are_left_out() -> None:

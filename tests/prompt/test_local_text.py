@@ -31,11 +31,27 @@ def texts_of(local: LocalText) -> list[str]:
     return [b"".join(TOKENIZER.token_bytes(int(each)) for each in piece).decode() for piece in pieces]
 
 
-def collect(lines: list[str], shown: tuple[int, int], snippets: tuple[str, ...] = ()) -> list[str]:
+def collect(
+    lines: list[str],
+    shown: tuple[int, int],
+    snippets: tuple[str, ...] = (),
+    kind: SnippetKind = SnippetKind.SIMILAR,
+) -> list[str]:
     document = Document.from_text("".join(lines), uri="file:///a.py", language_id="python")
-    found = tuple(Snippet("b.py", "python", 0, 1, SnippetKind.SIMILAR, text) for text in snippets)
+    found = tuple(Snippet("b.py", "python", 0, 1, kind, text) for text in snippets)
     context = CrossFileContext(found) if found else None
     return texts_of(LocalTexts(TOKENIZER.encode).collect(document, shown, [1, 2], context))
+
+
+def recording() -> tuple[LocalTexts, list[str]]:
+    """A collector, and what it has had encoded so far."""
+    encoded: list[str] = []
+
+    def encode(text: str) -> list[int]:
+        encoded.append(text)
+        return TOKENIZER.encode(text)
+
+    return LocalTexts(encode), encoded
 
 
 @given(st.integers(1, 400), st.data())
@@ -74,21 +90,13 @@ def test_no_line_of_a_sketch_has_an_end() -> None:
 def test_names_that_a_sketch_puts_in_a_row_are_texts_of_their_own() -> None:
     """What stands between them there stands nowhere in the file."""
     sketch = "class Box(Base):\n    left: int; right: int;\n    def of(cls, x, y):\n    RED, DARK_GREEN,\nareas,\n"
-    context = CrossFileContext((Snippet("b.py", "python", 0, 9, SnippetKind.DEFINITION, sketch),))
-    document = Document.from_text("x\n", uri="file:///a.py", language_id="python")
-    found = texts_of(LocalTexts(TOKENIZER.encode).collect(document, (0, 2), [1, 2], context))
+    found = collect(["x\n"], (0, 2), (sketch,), SnippetKind.DEFINITION)
     heads, fields = ["class Box(Base):", "    def of(cls, x, y):"], ["    left: int", " right: int"]
     assert found == [heads[0], *fields, heads[1], "    RED", " DARK_GREEN", "areas"]
 
 
 def test_a_sketch_that_was_seen_before_costs_nothing() -> None:
-    encoded: list[str] = []
-
-    def encode(text: str) -> list[int]:
-        encoded.append(text)
-        return TOKENIZER.encode(text)
-
-    texts = LocalTexts(encode)
+    texts, encoded = recording()
     sketch = "".join(f"def area{number}(x):\n" for number in range(900))
     context = CrossFileContext((Snippet("b.py", "python", 0, 9, SnippetKind.DEFINITION, sketch),))
     document = Document.from_text("x\n", uri="file:///a.py", language_id="python")
@@ -123,13 +131,7 @@ def test_long_documents_and_lines_are_cut() -> None:
 
 
 def test_a_key_costs_the_current_line_only() -> None:
-    encoded: list[str] = []
-
-    def encode(text: str) -> list[int]:
-        encoded.append(text)
-        return TOKENIZER.encode(text)
-
-    texts = LocalTexts(encode)
+    texts, encoded = recording()
     document = Document.from_text("v = 1\n" * 900, uri="file:///a.py", language_id="python")
     position = Position(450, 0)
     for key in ["", *"w = v", "\n", *"u"]:

@@ -9,7 +9,7 @@ import pytest
 
 from completion_server.config import ContextSettings, GenerationSettings, Settings
 from completion_server.document import Document
-from completion_server.evaluation.fim_spans import SpanKind, cut_hole, pick_span
+from completion_server.evaluation.fim_spans import Hole, SpanKind, cut_hole, pick_span
 from completion_server.evaluation.held_out import SourceFile
 from completion_server.prompt.budget import suffix_window
 from completion_server.prompt.build import ModelFacts, PromptBuilder
@@ -43,6 +43,14 @@ def examples(transform: FimTransform, count: int = 60) -> list[Example]:
     return [example for example in found if example is not None]
 
 
+def draw_hole(number: int, kind: SpanKind) -> Hole:
+    """One in file ``number``."""
+    file = make_file(number)
+    span = pick_span(file.text, "python", kind, random.Random(number))
+    assert span is not None
+    return cut_hole(file.text, span)
+
+
 def test_an_example_begins_as_serving_asks_and_ends_with_the_middle(tokenizer: Tokenizer) -> None:
     """The server's prompt is a head of the example; healing has taken tokens off the prefix's end."""
     rates = {"joint": 1.0, "no_suffix": 0.0, "short_suffix": 0.0, "max_tokens": 4000, "max_suffix_tokens": 256}
@@ -54,10 +62,7 @@ def test_an_example_begins_as_serving_asks_and_ends_with_the_middle(tokenizer: T
     )
     num_same = 0
     for number in range(40):
-        file, rng = make_file(number), random.Random(number)
-        span = pick_span(file.text, "python", SpanKind.REST_OF_LINE, rng)
-        assert span is not None
-        hole = cut_hole(file.text, span)
+        hole = draw_hole(number, SpanKind.REST_OF_LINE)
         example = transform.infill(hole, LargestWindows())
         prompt = builder.build(hole.document, hole.position, settings, 64)
         assert example is not None
@@ -75,11 +80,8 @@ def test_full_windows_are_those_of_a_served_prompt(tokenizer: Tokenizer) -> None
     builder = PromptBuilder(tokenizer, ModelFacts("llama", 4096))
     num_cut = 0
     for number in range(40):
-        file, rng = make_file(number), random.Random(number)
-        span = pick_span(file.text, "python", SpanKind.WHOLE_LINE, rng)
-        assert span is not None
-        hole = cut_hole(file.text, span)
-        example = transform.infill(hole, rng)
+        hole = draw_hole(number, SpanKind.WHOLE_LINE)
+        example = transform.infill(hole, random.Random(number))
         assert example is not None
         # A served prompt's sizes are fixed; an example's prefix has what its suffix and middle leave of its size.
         suffix = suffix_window(hole.document, hole.position, 60, tokenizer.encode)
@@ -87,7 +89,7 @@ def test_full_windows_are_those_of_a_served_prompt(tokenizer: Tokenizer) -> None
         context = ContextSettings(max_prompt_tokens=num_before + 60, max_suffix_tokens=60)
         prompt = builder.build(hole.document, hole.position, Settings(context=context), 64)
         assert example.token_ids[: len(prompt.token_ids)] == prompt.token_ids
-        num_cut += len(tokenizer.encode(file.text)) > 220
+        num_cut += len(tokenizer.encode(make_file(number).text)) > 220
     assert num_cut > 10
 
 
