@@ -42,7 +42,13 @@ if TYPE_CHECKING:
     from completion_server.engine.engine import GenerationResult
 
 _MAX_TOKENS_AHEAD = 64  # to feed for a place that the cursor may never reach
-_SHORT_PROMPT_TOKENS = 128
+_SHORT_PROMPT_TOKENS = (
+    32,
+    48,
+    64,
+    96,
+    128,
+)  # few sizes: the prefix cache serves the next key only at the same one
 _PREFILL_SHARE = 0.6  # of the time that is left
 _CHARS_PER_TOKEN = 3  # a low guess for code: what is below fits
 
@@ -127,9 +133,10 @@ class CompletionService:
             draft = self._completion_cache.lookup_draft(document, position)
             num_new = sampling.max_new_tokens
             prompt = self._prompts.build(document, position, self._settings, num_new, draft, context)
-            if is_short := self._is_out_of_reach(prompt, request.deadline):
+            max_tokens = self._short_prompt_tokens(prompt, request.deadline)
+            if is_short := max_tokens is not None:
                 trace.note(has_short_prompt=True)
-                short = _with_short_prompt(self._settings)
+                short = _with_short_prompt(self._settings, max_tokens)
                 prompt = self._prompts.build(document, position, short, num_new, draft)
         trace.note(num_suffix_tokens=prompt.num_suffix_tokens, snippets=shown_snippets(context, prompt))
         with trace.stage("decode"):
@@ -287,11 +294,18 @@ class CompletionService:
         """Whether little of the prompt is missing in the prefix cache."""
         return self._engine.num_missing_tokens(self._prompt_of(request)) <= _MAX_TOKENS_AHEAD
 
-    def _is_out_of_reach(self, prompt: Prompt, deadline: Deadline) -> bool:
-        """Whether reading ``prompt`` would leave too little of the time for writing."""
-        num_missing = self._engine.num_missing_tokens(prompt)
+    def _short_prompt_tokens(self, prompt: Prompt, deadline: Deadline) -> int | None:
+        """How long a prompt the time that is left allows, where reading ``prompt`` would take too much of it.
+
+        The speed is the one just measured, so a machine that is busy with other programs gets a shorter prompt.
+        None: ``prompt`` is read in time, or a short prompt would be no shorter than what of it is missing.
+        """
         within = self._engine.num_tokens_within(_PREFILL_SHARE * deadline.remaining_ms)
-        return num_missing > max(within, _SHORT_PROMPT_TOKENS)
+        num_missing = self._engine.num_missing_tokens(prompt)
+        if num_missing <= within:
+            return None
+        size = max((size for size in _SHORT_PROMPT_TOKENS if size <= within), default=_SHORT_PROMPT_TOKENS[0])
+        return size if size < num_missing else None
 
     def _lookup(self, request: CompletionRequest, document: Document, position: Position) -> Known | None:
         """What is known for this place; without texts where it is known that there are none."""
@@ -329,12 +343,12 @@ class CompletionService:
         )
 
 
-def _with_short_prompt(settings: Settings) -> Settings:
+def _with_short_prompt(settings: Settings, max_tokens: int) -> Settings:
     """Only what stands next to the cursor: for a place that the prefix cache does not know, when time is short."""
     context = replace(
         settings.context,
-        max_prompt_tokens=min(_SHORT_PROMPT_TOKENS, settings.context.max_prompt_tokens),
-        max_suffix_tokens=min(_SHORT_PROMPT_TOKENS // 4, settings.context.max_suffix_tokens),
+        max_prompt_tokens=min(max_tokens, settings.context.max_prompt_tokens),
+        max_suffix_tokens=min(max_tokens // 4, settings.context.max_suffix_tokens),
     )
     return replace(settings, context=context)
 

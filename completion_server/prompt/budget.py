@@ -14,6 +14,7 @@ from completion_server.secrets_filter import redact
 
 _CHARS_PER_TOKEN = 4  # an upper guess for code; the exact count decides afterwards
 _SUFFIX_BLOCK_LINES = 16
+_FEW_TOKENS = 100  # a window of a few lines: moving in blocks would lose most of it
 
 Encode = Callable[[str], list[int]]
 
@@ -29,7 +30,7 @@ class Window:
 
 def prefix_window(document: Document, position: Position, max_tokens: int, encode: Encode) -> Window:
     """Text before ``position`` in at most ``max_tokens`` tokens, from an anchored line."""
-    block = max(max_tokens // 16, 4)
+    block = max(max_tokens // 16, 4 if max_tokens >= _FEW_TOKENS else 1)
     first = _anchored_line(document, position, max_tokens * _CHARS_PER_TOKEN, block)
     while first < position.line or position.column <= max_tokens * _CHARS_PER_TOKEN:
         text = redact(document.text_before(position, first))

@@ -417,10 +417,33 @@ def test_a_place_that_would_take_too_long_to_read_gets_a_short_prompt_first() ->
         service.complete(make_request("w = ˇ\n", deadline=Deadline.after_ms(300)))
         assert engine.num_calls == asked
     engine.num_missing = 100
-    assert "has_short_prompt" not in service.complete(make_request("y = ˇ\n")).trace
+    in_time = make_request("y = ˇ\n", deadline=Deadline.after_ms(300))
+    assert "has_short_prompt" not in service.complete(in_time).trace
     patient = make_request("z = ˇ\n", deadline=Deadline.never())
     engine.num_missing = 5000
     assert "has_short_prompt" not in service.complete(patient).trace
+
+
+@pytest.mark.parametrize(
+    ("remaining_ms", "num_missing", "budget"),
+    [
+        (400, 1000, (128, 32)),
+        (170, 1000, (96, 24)),
+        (120, 1000, (64, 16)),
+        (100, 1000, (48, 12)),
+        (60, 1000, (32, 8)),
+        (5, 1000, (32, 8)),
+        (60, 30, None),  # no short prompt is shorter than what is missing of the whole one
+    ],
+)
+def test_a_short_prompt_is_as_long_as_the_time_allows(
+    remaining_ms: float, num_missing: int, budget: tuple[int, int] | None
+) -> None:
+    engine = ScriptedEngine("foo")
+    service, prompts = make_service(engine)
+    engine.num_missing = num_missing
+    service.complete(make_request("x = ˇ\n", deadline=Deadline.after_ms(remaining_ms, clock=float)))
+    assert prompts.budgets == [(1024, 256)] + [budget] * (budget is not None)
 
 
 def test_looking_ahead_of_an_answer_by_hand_asks_as_typing_does() -> None:
