@@ -159,8 +159,8 @@ def complete(  # noqa: PLR0913 - one parameter per option
     offline: OfflineOption = False,
     threads: ThreadsOption = None,
     timeout_ms: Annotated[
-        float | None, typer.Option(min=1, help="Time limit; default: as in the settings.")
-    ] = None,
+        float, typer.Option(min=1, help="Time limit in ms. Editors have limits of their own in the settings.")
+    ] = 10_000.0,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Most tokens; default: as in the settings.")
     ] = None,

@@ -25,6 +25,7 @@ from completion_server.request import (
     CompletionItem,
     CompletionRequest,
     Deadline,
+    FinishReason,
     TriggerKind,
 )
 
@@ -44,7 +45,7 @@ class CompleteQuery:
     """What was asked on the command line."""
 
     place: str
-    timeout_ms: float | None = None
+    timeout_ms: float
     max_tokens: int | None = None
     num_items: int = 1
     is_automatic: bool = False
@@ -61,13 +62,6 @@ class CompleteQuery:
             settings.generation, automatic_max_tokens=self.max_tokens, invoked_max_tokens=self.max_tokens
         )
         return msgspec.structs.replace(settings, generation=generation)
-
-    def timeout_of(self, settings: Settings) -> float:
-        """The time limit, in ms."""
-        if self.timeout_ms is not None:
-            return self.timeout_ms
-        latency = settings.latency
-        return latency.automatic_timeout_ms if self.is_automatic else latency.invoked_timeout_ms
 
 
 def run(query: CompleteQuery, options: CommonOptions, *, as_json: bool = False) -> None:
@@ -88,7 +82,7 @@ def run(query: CompleteQuery, options: CommonOptions, *, as_json: bool = False) 
             document=document,
             position=position,
             trigger=query.trigger,
-            deadline=Deadline.after_ms(query.timeout_of(settings)),
+            deadline=Deadline.after_ms(query.timeout_ms),
             cancellation=CancellationToken(),
             max_items=query.num_items,
             request_id="complete",
@@ -139,11 +133,23 @@ def describe_cost(completion: Completion, load_s: float) -> str:
 
 def _show(console: Console, document: Document, position: Position, completion: Completion) -> None:
     if not completion.items:
-        console.print(f"no suggestion ({completion.finish_reason.value})", soft_wrap=True)
+        console.print(f"no suggestion ({_why_nothing(completion)})", soft_wrap=True)
     for number, item in enumerate(completion.items, 1):
         if len(completion.items) > 1:
             console.print(f"--- {number} of {len(completion.items)}")
         console.print(_in_place(document, position, item, is_plain=not console.is_terminal), soft_wrap=True)
+
+
+def _why_nothing(completion: Completion) -> str:
+    """The reason, and for a deadline what took the time."""
+    trace = completion.trace
+    if completion.finish_reason is not FinishReason.DEADLINE:
+        return str(trace.get("reason") or completion.finish_reason.value)
+    stages = trace.get("stage_ms")
+    stage_ms: Mapping[str, float] = stages if isinstance(stages, Mapping) else {}
+    slowest = sorted(stage_ms.items(), key=lambda stage: -stage[1])[:2]
+    spent = ", ".join(f"{name} {elapsed_ms:,.0f} ms" for name, elapsed_ms in slowest)
+    return f"the time limit was reached: {spent}; --timeout-ms allows more"
 
 
 def _in_place(document: Document, position: Position, item: CompletionItem, *, is_plain: bool) -> Text:

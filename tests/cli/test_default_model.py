@@ -36,3 +36,12 @@ def test_complete_finishes_a_line(tmp_path: Path) -> None:
     value = json.loads(result.stdout)
     assert value["items"][0]["text"].startswith("load")
     assert value["trace"]["num_prompt_tokens"] > 10
+
+
+def test_complete_says_what_took_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("total = \n", "utf-8")
+    result = run("complete", f"{path}:1", "--timeout-ms", "1")
+    assert result.returncode == 0, result.stderr
+    assert "no suggestion (the time limit was reached: " in result.stdout
+    assert "--timeout-ms allows more" in result.stdout
