@@ -20,6 +20,8 @@ from completion_server.document import (
 )
 from completion_server.request import Completion, CompletionItem, SelectedCompletion, TriggerKind
 
+_DRAFT_INVOKE = 0
+
 
 def position_encoding(capabilities: types.ClientCapabilities) -> PositionEncoding:
     """The first of the client's encodings that this server has; utf-16 where it names none of them."""
@@ -119,6 +121,24 @@ def essential_initialize_params(params: object) -> dict[str, Any]:
             "window": _only(capabilities.get("window"), "workDoneProgress"),
         },
     }
+
+
+def with_trigger_kind(message: dict[str, Any]) -> dict[str, Any]:
+    """An inline completion request whose context says why it asks.
+
+    Drafts of the specification had the kind 0 (Invoke), and some clients send no context at all. Both mean a
+    request of the user. What is there and cannot be understood stays as it is.
+    """
+    params = message.get("params")
+    context = params.get("context") if isinstance(params, dict) else None
+    if not isinstance(params, dict) or not (context is None or isinstance(context, dict)):
+        return message
+    context = context or {}
+    kind = context.get("triggerKind")
+    if kind is not None and (isinstance(kind, bool) or kind != _DRAFT_INVOKE):
+        return message
+    invoked = types.InlineCompletionTriggerKind.Invoked.value
+    return {**message, "params": {**params, "context": {**context, "triggerKind": invoked}}}
 
 
 def _only(group: object, *names: str) -> dict[str, Any]:

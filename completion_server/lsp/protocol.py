@@ -21,7 +21,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol
 
-from completion_server.lsp.convert import essential_initialize_params, first_problem
+from completion_server.lsp.convert import essential_initialize_params, first_problem, with_trigger_kind
 
 log = logging.getLogger(__name__)
 
@@ -216,6 +216,8 @@ class ServerProtocol(LanguageServerProtocol):
         message_type = self.get_message_type(method)
         if message_type is None:
             return message.get("params")
+        if method == types.TEXT_DOCUMENT_INLINE_COMPLETION:
+            message = with_trigger_kind(message)
         try:
             return self._converter.structure(message, message_type).params
         except Exception as error:

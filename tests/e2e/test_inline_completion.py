@@ -235,11 +235,31 @@ def test_200_requests_for_one_document_end_with_the_last(client: RawClient) -> N
 
 
 @pytest.mark.parametrize(
+    "context",
+    [None, {}, {"triggerKind": 0}, {"triggerKind": None}, {"triggerKind": 0, "selectedCompletionInfo": None}],
+)
+def test_no_context_and_the_drafts_kind_mean_on_request(client: RawClient, context: object) -> None:
+    client.open("x")
+    params = {**inline_params(), "context": context}
+    assert client.items(client.start("textDocument/inlineCompletion", params)) == COMPLETION
+    del params["context"]
+    assert client.items(client.start("textDocument/inlineCompletion", params)) == COMPLETION
+    assert client.command("explain")["trigger"] == "invoked"
+
+
+@pytest.mark.parametrize(
     "params",
     [
-        {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 0}},
-        {**inline_params(), "context": {"triggerKind": 0}},
         {**inline_params(), "context": {"triggerKind": "2"}},
+        {**inline_params(), "context": {"triggerKind": 3}},
+        {**inline_params(), "context": {"triggerKind": -1}},
+        {**inline_params(), "context": {"triggerKind": 0.5}},
+        {**inline_params(), "context": {"triggerKind": False}},
+        {**inline_params(), "context": {"triggerKind": [0]}},
+        {**inline_params(), "context": {"triggerKind": 0, "selectedCompletionInfo": 1}},
+        {**inline_params(), "context": []},
+        {**inline_params(), "context": "Invoke"},
+        {**inline_params(), "context": 0},
         {**inline_params(), "position": {"line": -1, "character": 0}},
         {**inline_params(), "position": {"line": 0}},
         {**inline_params(), "position": None},
