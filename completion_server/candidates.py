@@ -59,10 +59,14 @@ def stop_rules_for(trigger: Trigger, document: Document, position: Position) -> 
 def make_candidates(
     result: GenerationResult, document: Document, position: Position, trigger: Trigger, trace: RequestTrace
 ) -> dict[Insertion, Evidence]:
-    """Post-processed texts with their evidence, without doubles, the one the model is surest of first."""
+    """Post-processed texts with their evidence, without doubles, the one the model is surest of first.
+
+    A generation that a limit cut short in its first line is a stub. It is only used where nothing else is there.
+    """
     texts: dict[Insertion, Evidence] = {}
     fired: list[str] = []
-    for generation in sorted(result.generations, key=_mean_logprob, reverse=True):
+    whole = [generation for generation in result.generations if not _is_stub(generation)]
+    for generation in sorted(whole or result.generations[:1], key=_mean_logprob, reverse=True):
         place = Place.of(
             document,
             position,
@@ -79,6 +83,10 @@ def make_candidates(
         trace.note(stop_rule=first.stop_rule, mean_logprob=round(sum(first.logprobs) / len(first.logprobs), 3))
     trace.note(filters_fired=fired, num_hidden=len(result.generations) - len(texts))
     return texts
+
+
+def _is_stub(generation: Generation) -> bool:
+    return _is_cut_short(generation) and "\n" not in generation.text.strip()
 
 
 def _mean_logprob(generation: Generation) -> float:

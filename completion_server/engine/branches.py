@@ -20,8 +20,6 @@ from completion_server.engine.sampling import SampledToken, TokenSource
 from completion_server.engine.writing import Writing
 from completion_server.model import Logits
 
-_LEAST_PASSES = 2
-"""So many are given to the others when the first has ended before; else they end with it."""
 _NOBODY = -1
 
 
@@ -52,23 +50,20 @@ def decode_branches(
 ) -> int:
     """Write all of ``branches``, each from its first token on; the number of passes.
 
-    The first is the one that matters: when it has ended the others end as well, whole or not. ``sequence`` holds
-    the prompt, before and after.
+    All of them go on until each has ended or a limit is reached. ``sequence`` holds the prompt, before and after.
     """
     tree = _Tree(sequence)
-    num_passes, last_pass = 0, max_new_tokens
+    num_passes = 0
     try:
         for branch in branches:
             branch.write(max_new_tokens)
         while growing := [branch for branch in branches if branch.is_growing]:
-            if not branches[0].is_growing and last_pass == max_new_tokens:
-                last_pass = max(num_passes, _LEAST_PASSES)
             if (limit := limits.exceeded()) is not None:
                 for branch in growing:
                     branch.writing.reason = limit
                 break
             room = sequence.branch_room // len(growing)
-            if num_passes == last_pass or room < 1:
+            if room < 1:
                 break
             _step(tree, growing, max_new_tokens, room)
             num_passes += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import example, given, settings
@@ -115,12 +115,10 @@ def test_alternatives_equal_decoding_each_alone(shape: str) -> None:
     prompt = make_prompt(CODE, is_healed=False)
     together = generate(make_engine(shape), prompt, num_alternatives=3).generations
     assert len({generation.token_ids[0] for generation in together}) == 3
-    for number, generation in enumerate(together):
+    for generation in together:
         first = generation.token_ids[0]
         expected = [first, *greedy_reference(shared_model(shape), [*prompt.token_ids, first], 11)]
-        # Those that go on for long when the first one has ended are cut short.
-        assert list(generation.token_ids) == expected[: len(generation.token_ids)]
-        assert number or len(generation.token_ids) == len(expected)
+        assert list(generation.token_ids) == expected
 
 
 @settings(max_examples=15, deadline=None)
@@ -136,17 +134,9 @@ def test_alternatives_written_at_once_equal_those_written_in_turn(text: str, num
     actual = generate(at_once, prompt, sampling, rules, number)
     expected = generate(in_turn, prompt, sampling, rules, number)
     for one, other in zip(actual.generations, expected.generations, strict=True):
-        assert one.logprobs == pytest.approx(other.logprobs[: len(one.logprobs)], abs=1e-6)
-        # The first was done long before; what comes next may be a token that is no part of the text.
-        has_ended_first = one.finish_reason is FinishReason.LENGTH and other.stop_rule == "stop_token"
-        if len(one.token_ids) < len(other.token_ids) or has_ended_first:
-            assert one.token_ids == other.token_ids[: len(one.token_ids)]
-            assert one.finish_reason is FinishReason.LENGTH
-            assert len(one.token_ids) >= actual.stats.num_decode_passes, "a pass in which it did not grow"
-            continue
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-6)
         assert (one.text, one.token_ids, one.stop_rule) == (other.text, other.token_ids, other.stop_rule)
         assert one.finish_reason is other.finish_reason
-    assert actual.generations[0] == replace(expected.generations[0], logprobs=actual.generations[0].logprobs)
     assert actual.stats.num_decode_passes <= length
     # What the branches left behind does no harm.
     after, fresh = (generate(engine, make_prompt(CODE + text + "x")) for engine in (at_once, make_engine()))
