@@ -11,6 +11,7 @@ from completion_server.document import Document, Position
 from completion_server.engine.stopping import (
     BlankLine,
     Dedent,
+    FenceClosed,
     ForeignCloser,
     LineEnd,
     MaxLines,
@@ -20,6 +21,7 @@ from completion_server.engine.stopping import (
     SuffixReached,
 )
 from completion_server.evidence import Evidence
+from completion_server.fences import closing_fence, without_prose
 from completion_server.metrics import RequestTrace
 from completion_server.postprocess.pipeline import postprocess
 from completion_server.postprocess.place import Place
@@ -36,12 +38,14 @@ _CUT_SHORT = frozenset({FinishReason.DEADLINE, FinishReason.LENGTH})
 
 def stop_rules_for(trigger: Trigger, document: Document, position: Position) -> list[StopRule]:
     """Where a generation of this mode at this place ends."""
+    marker = closing_fence(document, position.line)
+    document = without_prose(document, position.line)
     rest = document.line_suffix(position).strip()
     following = document.lines[position.line + 1 : position.line + 20]
     next_line = next((line for line in following if line.strip()), "")
     # A closer on the next line is not the block's own where the block still lacks one.
     follows = rest or ("" if trigger.block_closer else next_line.strip())
-    common: list[StopRule] = [RestReached(rest), Repetition()]
+    common: list[StopRule] = [RestReached(rest), Repetition(), FenceClosed(marker)]
     if trigger.mode is CompletionMode.LINE:
         # Where code follows them nothing is gained by what comes behind them.
         passed = "" if any(map(str.isalnum, rest)) else rest[: len(rest) - len(rest.lstrip(")]}"))]

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from completion_server.document import Document, Position, line_body
+from completion_server.fences import MARKDOWN_IDS, without_prose
 from completion_server.lexicon import CLOSER_OF, lexicon_of, scan
 from completion_server.request import TriggerKind
 from completion_server.syntax import count_errors, grammar_of, node_types_at
@@ -39,10 +40,7 @@ _LAMBDA = re.compile(r"\blambda\b[^:]*:\s*$")
 _NO_BLOCK_AFTER_COLON = frozenset({"pair", "lambda", "slice", "typed_parameter", "type_annotation", "dictionary"})
 _COLON_OPENS = frozenset({"", "python", "yaml", "ruby", "nim"})
 _CASE_LABEL = re.compile(r"^\s*(?:case\b.*|default|public|private|protected|\w+):\s*$")
-_PROSE = frozenset(
-    {"markdown", "plaintext", "text", "gitcommit", "git-commit", "latex", "tex", "restructuredtext"}
-)
-_FENCE = re.compile(r"\s*(?:```|~~~)")
+_PROSE = MARKDOWN_IDS | {"plaintext", "text", "gitcommit", "git-commit", "latex", "tex", "restructuredtext"}
 _SHELL_CLOSERS = {"then": "fi", "else": "fi", "do": "done"}
 _END = {"then": "end", "else": "end", "do": "end"}
 CLOSERS_BY_WORD = {
@@ -76,13 +74,14 @@ class Trigger:
 
 def decide_trigger(document: Document, position: Position, kind: TriggerKind) -> Trigger:
     """Apply the rules above at ``position``."""
+    document = without_prose(document, position.line)
     before, after = document.line_prefix(position), document.line_suffix(position)
     is_invoked = kind is TriggerKind.INVOKED
     if after and (after[0].isalnum() or after[0] == "_") and not is_invoked:
         return Trigger(CompletionMode.NONE, "inside_word")
     if not _ONLY_CLOSERS.fullmatch(after):
         return Trigger(CompletionMode.LINE, "code_after_cursor")
-    if is_prose(document, position.line):
+    if document.language_id in _PROSE:
         return _decide_in_prose(document, position, before, is_invoked)
     if text_kind := _kind_of_text(document, position.line, before):
         return Trigger(CompletionMode.LINE, f"inside_{text_kind}")
@@ -119,18 +118,11 @@ def _decide_in_prose(document: Document, position: Position, before: str, is_inv
     return Trigger(CompletionMode.LINE, "prose")
 
 
-def is_prose(document: Document, line: int) -> bool:
-    """Whether ``line`` is prose; in Markdown what stands between fences is code."""
-    if document.language_id not in _PROSE:
-        return False
-    start = max(line - 2 * _MAX_LINES_BACK, 0)
-    return sum(_FENCE.match(text) is not None for text in document.lines[start:line]) % 2 == 0
-
-
 def opens_block(document: Document, line: int) -> bool:
     """Whether what follows ``line`` belongs to a block, or to a bracket, that it opens."""
     text = line_body(document.lines[line])
-    if is_prose(document, line) or _kind_of_text(document, line, text):
+    document = without_prose(document, line)
+    if document.language_id in _PROSE or _kind_of_text(document, line, text):
         return False
     return _line_opens(document, line, text, _OPENS_BLOCK) or _OPENS_LINES.search(text) is not None
 
@@ -141,8 +133,6 @@ def _line_opens(document: Document, line: int, text: str, pattern: re.Pattern[st
         return False
     if not text.rstrip().endswith(":"):
         return True
-    if document.language_id in _PROSE:
-        return True  # between fences; the language is not known
     if document.language_id == "yaml":
         return text.endswith(":")  # after a space comes a value
     if document.language_id not in _COLON_OPENS:

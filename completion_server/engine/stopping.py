@@ -214,6 +214,20 @@ class SuffixReached:
 
 
 @dataclass(frozen=True)
+class FenceClosed:
+    """A generated line begins with what closes the Markdown fence around the cursor; "" where there is none."""
+
+    marker: str
+    name: str = "fence_closed"
+
+    def find_cut(self, text: str) -> int | None:
+        if not self.marker:
+            return None
+        found = re.search(rf"(?:\A|[\r\n])[ \t]*{re.escape(self.marker)}", text)
+        return None if found is None else found.start()
+
+
+@dataclass(frozen=True)
 class Repetition:
     """The text runs in a circle: its tail is one unit, a line or several words, ``num_repeats`` times over.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from completion_server.document import Document, Position
+from completion_server.fences import without_prose
 from completion_server.lexicon import lexicon_of, scan
 from completion_server.postprocess.frame import heads_above, parsed_part
 from completion_server.syntax import HoledText, grammar_of
@@ -55,6 +56,7 @@ class Place:
     @classmethod
     def of(cls, document: Document, position: Position, *, is_partial: bool, is_single_line: bool) -> Place:
         line = position.line
+        document = without_prose(document, line)
         window_before = document.text_before(position, window_start(document, line, _SCANNED_LINES))
         window_before = window_before.replace("\r\n", "\n")
         tree_start, tree_end = _tree_lines(document, line)

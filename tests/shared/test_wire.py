@@ -23,6 +23,7 @@ RULES = [
     stopping.BlankLine(),
     stopping.MaxLines(3),
     stopping.SuffixReached("return 'naïve'"),
+    stopping.FenceClosed("```"),
     stopping.Repetition(2, 8),
     stopping.TextReached(("a", "\n\n")),
 ]
