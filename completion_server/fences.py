@@ -22,9 +22,10 @@ _OPENING = re.compile(r"(`{3,})[ ]*([^`]*)$|(~{3,})[ ]*(.*)$")
 _NO_PARAGRAPH = re.compile(r"`{3}|~{3}|#|>|[-+*](?: |$)|\d{1,9}[.)](?: |$)")
 _LANGUAGE_ID_OF_NAME = {
     **LANGUAGE_ID_OF_ENDING,
-    "bash": "shellscript", "c#": "csharp", "c++": "cpp", "console": "shellscript", "golang": "go", "json5": "jsonc",
-    "md": "markdown", "node": "javascript", "pycon": "python", "python3": "python", "shell": "shellscript",
-    "shell-session": "shellscript", "text": "plaintext", "txt": "plaintext", "yml": "yaml", "zsh": "shellscript",
+    "bash": "shellscript", "c#": "csharp", "c++": "cpp", "console": "shellscript", "golang": "go",
+    "json5": "jsonc", "md": "markdown", "node": "javascript", "pycon": "python", "python3": "python",
+    "shell": "shellscript", "shell-session": "shellscript", "text": "plaintext", "txt": "plaintext",
+    "yml": "yaml", "zsh": "shellscript",
 }  # fmt: skip
 _LANGUAGE_NAME = re.compile(r"\{?\.?([\w+#-]+)")
 
@@ -83,9 +84,9 @@ def fence_around(document: Document, line: int) -> Fence | None:
 
 
 def without_prose(document: Document, line: int) -> Document:
-    """The document that ``line`` is code of: of a Markdown document with ``line`` in a fenced block, only that block.
+    """The document itself, or only the fenced block of a Markdown document that ``line`` is inside of.
 
-    Its other lines are empty, so positions mean the same, and its language is the block's.
+    The other lines are empty, so positions mean the same, and its language is the block's.
     """
     fence = fence_around(document, line) if document.language_id in MARKDOWN_IDS else None
     if fence is None:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from completion_server.document import Document, Position
+from completion_server.document import Document, Position, line_body
 from completion_server.fences import without_prose
 from completion_server.lexicon import lexicon_of, scan
 from completion_server.postprocess.frame import heads_above, parsed_part
+from completion_server.postprocess.indent_unit import indent_unit
 from completion_server.syntax import HoledText, grammar_of
 from completion_server.trigger import indent_width, window_start
 
@@ -52,6 +53,8 @@ class Place:
     """Columns that the first of ``lines_after`` is indented by."""
     indent_unit: str = ""
     """A tab or some spaces, as the lines around begin with; "" where none is indented."""
+    previous_line: str = ""
+    """The nearest line with something on it before the cursor's line, as it stands there."""
 
     @classmethod
     def of(cls, document: Document, position: Position, *, is_partial: bool, is_single_line: bool) -> Place:
@@ -78,7 +81,10 @@ class Place:
             is_cut_below=tree_end < len(document.lines),
             inside=scan(lexicon_of(document.language_id), window_before).inside,
             next_indent_width=indent_width(next((text for text in after if text.strip()), "")),
-            indent_unit=_indent_unit(document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]),
+            indent_unit=indent_unit(
+                document.language_id, document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]
+            ),
+            previous_line=next((line_body(text) for text in reversed(before) if text.strip()), ""),
         )
 
     def replacing(self, num_chars: int) -> Place:
@@ -120,14 +126,6 @@ def _beginnings(lines: Sequence[str], start: int, end: int) -> Iterable[int]:
     return (
         number for number in range(start, end) if lines[number].strip() and lines[number].lstrip()[0] not in ")]}"
     )
-
-
-def _indent_unit(lines: Iterable[str]) -> str:
-    indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip()]
-    if any(indent.startswith("\t") for indent in indents):
-        return "" if any(indent.startswith(" " * 2) for indent in indents) else "\t"
-    widths = [len(indent) for indent in indents if len(indent) > 1]
-    return " " * min(widths) if widths else ""
 
 
 def _written(lines: Iterable[str]) -> tuple[str, ...]:
