@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from completion_server.environment import API_KEY
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -25,7 +27,6 @@ else:
 WORKSPACE_FILE_NAME = ".completion-server.toml"
 EDITOR_SECTION = "completionServer"
 _ENV_PREFIX = "COMPLETION_SERVER_"
-_REMOTE_API_KEY = _ENV_PREFIX + "REMOTE_API_KEY"
 _SPIN_COUNT = 300  # turns of a waiting loop; see EXPERIMENTS.md for what other values cost
 
 Options = Mapping[str, Any]
@@ -315,12 +316,7 @@ def load_settings(
 def remote_api_key(environ: Mapping[str, str] | None = None) -> str | None:
     """The key of the model server at ``remote.url``, from the environment only; None when there is none."""
     environ = os.environ if environ is None else environ
-    return environ.get(_REMOTE_API_KEY, "").strip() or None
-
-
-def environment_with_api_key(key: str) -> dict[str, str]:
-    """This process' environment with ``key`` for the model server: for a child process."""
-    return {**os.environ, _REMOTE_API_KEY: key}
+    return environ.get(API_KEY, "").strip() or None
 
 
 def limit_thread_spinning(environ: MutableMapping[str, str] | None = None) -> None:

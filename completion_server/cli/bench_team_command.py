@@ -17,7 +17,7 @@ from rich.console import Console
 from completion_server.cli.option import CommonOptions
 from completion_server.cli.output import ShowProgress, make_console, make_table, print_json, shown_progress
 from completion_server.cli.server_process import started_server
-from completion_server.config import environment_with_api_key
+from completion_server.environment import for_child
 from completion_server.errors import CompletionServerError
 from completion_server.evaluation.machine import describe_machine
 from completion_server.evaluation.replay.own_server import OwnServer
@@ -126,7 +126,7 @@ async def _started(
         peers: list[OwnServer] = []
         for number in range(max(task.num_typists)):
             known = child_pids()
-            env = environment_with_api_key(f"typist-{number + 1}") if task.has_user_keys else None
+            env = for_child(api_key=f"typist-{number + 1}") if task.has_user_keys else None
             editor, _ = await stack.enter_async_context(started_server(options, progress, root, env))
             peers.append(OwnServer(editor, min(child_pids() - known), f"typist {number + 1}"))
         model = (await editor.wait_until_loaded()).get("model")

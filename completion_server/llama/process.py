@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import completion_server
+from completion_server.environment import for_child
 from completion_server.errors import ModelError
 from completion_server.llama.child import LLAMA_CHILD, LlamaOptions
 
@@ -44,7 +45,7 @@ class LlamaProcess:
         command = [sys.executable, "-m", LLAMA_CHILD, replace(options, has_key=True).to_argument()]
         pipe = subprocess.PIPE
         try:
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=home)
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=home, env=for_child())
         except OSError as error:
             raise ModelError(f"llama.cpp's server cannot be started: {error}") from error
         self._process = process

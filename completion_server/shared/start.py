@@ -17,6 +17,7 @@ import msgspec
 
 import completion_server
 from completion_server.config import Settings
+from completion_server.environment import for_child
 from completion_server.errors import SharedEngineError
 from completion_server.settings_schema import settings_as_dict
 from completion_server.shared.address import EngineAddress, EngineFile, absolute_model
@@ -84,6 +85,7 @@ def _popen(command: list[str], log_file: IO[bytes]) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=log_file,
         cwd=directory,
+        env=for_child(),
         start_new_session=True,
         creationflags=flags,
     )

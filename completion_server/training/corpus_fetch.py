@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from completion_server.environment import for_child
 from completion_server.training.corpus_licence import (
     DebianCopyright,
     is_permissive,
@@ -63,7 +64,13 @@ def run_client(command: Sequence[str], directory: Path) -> None:
     """Run ``command`` in ``directory``; TrainingError with the end of its error output when it fails."""
     try:
         result = subprocess.run(
-            command, cwd=directory, capture_output=True, text=True, check=False, timeout=_COMMAND_SECONDS
+            command,
+            cwd=directory,
+            env=for_child(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COMMAND_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TrainingError(f"{command[0]} cannot be run: {error}") from error

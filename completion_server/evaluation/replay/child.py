@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from completion_server.environment import for_child
 from completion_server.errors import CompletionServerError
 
 _START_SECONDS = 300.0
@@ -54,6 +55,7 @@ async def started_child(module: str, arguments: Sequence[str]) -> AsyncIterator[
             "-m",
             module,
             *arguments,
+            env=for_child(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,

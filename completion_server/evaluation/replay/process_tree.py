@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import psutil
 
+from completion_server.environment import for_child
+
 _BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(i * i for i in range(10_000))"
 """Ends by itself when its parent was killed."""
 
@@ -62,7 +64,7 @@ def child_pids() -> frozenset[int]:
 @contextmanager
 def busy_process() -> Iterator[int]:
     """One process that keeps a core busy until the block ends; yields its id."""
-    process = subprocess.Popen([sys.executable, "-c", _BUSY], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", _BUSY], env=for_child(), stdin=subprocess.DEVNULL)
     try:
         yield process.pid
     finally:
