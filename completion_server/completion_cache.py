@@ -129,9 +129,12 @@ class CompletionCache:
         return ""
 
     def forget(self, uri: str) -> None:
-        """Drop what belongs to a closed document."""
+        """Drop everything that holds text of a document that was closed."""
         with self._lock:
             self._recent.pop(uri, None)
+            for places in (self._entries, self._nothing):
+                for place in [each for each in places if each.uri == uri]:
+                    del places[place]
         self._drafts.pop(uri, None)
 
     def clear(self) -> None:

@@ -27,6 +27,10 @@ class ContextSource(Protocol):
 
     def reason_to_skip(self, document: Document, workspace: WorkspaceView) -> str | None: ...
 
+    def known_reason_to_skip(self, uri: str) -> str | None: ...
+
+    def forget(self, uri: str) -> None: ...
+
     def collect(
         self, document: Document, position: Position, workspace: WorkspaceView, max_tokens: int
     ) -> CrossFileContext: ...
@@ -50,6 +54,10 @@ class ContextSource(Protocol):
     def close(self) -> None: ...
 
     def status(self) -> dict[str, object]: ...
+
+
+class VerdictUnknownError(Exception):
+    """Whether a document is excluded is not known without reading files."""
 
 
 class SnippetUser(Protocol):
@@ -89,14 +97,24 @@ class CrossFile:
             return shown
         return MAX_TOKENS_BESIDE if self._prompts.uses_local_text(self.settings) else 0
 
-    def reason_to_skip(self, request: CompletionRequest) -> str | None:
-        """Why the document gets no completions, or this place none: a secret is being written. None: it does."""
+    def reason_to_skip(self, request: CompletionRequest, *, may_read: bool = True) -> str | None:
+        """Why the document gets no completions, or this place none: a secret is being written. None: it does.
+
+        Unless ``may_read``, ignore files are not looked at. Raises VerdictUnknownError where they have to be.
+        """
         position = request.position
         first = max(position.column - _CHARS_AROUND_CURSOR, 0)
         around = request.document.lines[position.line][first : position.column + _CHARS_AROUND_CURSOR]
         if any(start < position.column - first <= end for start, end in secret_spans(around)):
             return "the cursor is inside of what looks like a secret"
-        return None if self._source is None else self._source.reason_to_skip(request.document, request.workspace)
+        if self._source is None:
+            return None
+        if not may_read:
+            try:
+                return self._source.known_reason_to_skip(request.document.uri)
+            except LookupError:
+                raise VerdictUnknownError from None
+        return self._source.reason_to_skip(request.document, request.workspace)
 
     def collect(self, document: Document, position: Position, workspace: WorkspaceView) -> CrossFileContext | None:
         """The snippets for a place; None where there is no use for any."""
@@ -125,6 +143,11 @@ class CrossFile:
         """Files that changed on disk or were closed; may be called from any thread, and takes no time."""
         if self._source is not None:
             self._source.note_changes(uris)
+
+    def forget(self, uri: str) -> None:
+        """Keep nothing of a document that was closed."""
+        if self._source is not None:
+            self._source.forget(uri)
 
     def held_back(self) -> AbstractContextManager[None]:
         """Inside of this block nothing is read in the background."""

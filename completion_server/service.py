@@ -17,7 +17,7 @@ from completion_server.candidates import make_candidates, stop_rules_for
 from completion_server.completion_cache import CompletionCache, Known
 from completion_server.config import Settings
 from completion_server.cpu_budget import CpuBudget
-from completion_server.cross_file import ContextSource, CrossFile, shown_snippets
+from completion_server.cross_file import ContextSource, CrossFile, VerdictUnknownError, shown_snippets
 from completion_server.document import Document, Position
 from completion_server.evidence import Evidence
 from completion_server.gate.features import FEATURE_NAMES
@@ -84,14 +84,17 @@ class CompletionService:
         return self._gate
 
     def recall(self, request: CompletionRequest) -> Completion | None:
-        """The answer to ``request`` if it is known already; may be called from any thread, and takes no time."""
-        found = self._recall_or_decide(request)
+        """The answer to ``request`` if it is known already; may be called from any thread, and reads no files."""
+        try:
+            found = self._recall_or_decide(request, may_read=False)
+        except VerdictUnknownError:
+            return None
         return found if isinstance(found, Completion) else None
 
-    def _recall_or_decide(self, request: CompletionRequest) -> Completion | Trigger:
+    def _recall_or_decide(self, request: CompletionRequest, *, may_read: bool = True) -> Completion | Trigger:
         """What is known, or how much is to be asked of the model."""
         trace = RequestTrace(request.request_id, request.arrived_at)
-        if (reason := self._cross_file.reason_to_skip(request)) is not None:
+        if (reason := self._cross_file.reason_to_skip(request, may_read=may_read)) is not None:
             trace.note(reason=reason)
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         document, position = _with_selection(request)
@@ -245,6 +248,11 @@ class CompletionService:
     def note_file_changes(self, uris: Sequence[str]) -> None:
         """Files that changed on disk or were closed; may be called from any thread, and takes no time."""
         self._cross_file.note_changes(uris)
+
+    def forget(self, uri: str) -> None:
+        """A document was closed. Of its text only keys and values in the prefix cache stay, which is bounded."""
+        self._completion_cache.forget(uri)
+        self._cross_file.forget(uri)
 
     def close(self) -> None:
         """End what runs in the background; the service is not used any more."""

@@ -18,8 +18,8 @@ from cachetools import LRUCache
 
 from completion_server.context.background import BackgroundWork
 from completion_server.context.definitions import definition_snippets
+from completion_server.context.exclusions import Exclusions
 from completion_server.context.files import head_of
-from completion_server.context.ignore import IgnoreRules
 from completion_server.context.imports import Import, find_imports
 from completion_server.context.index import IndexLimits, WorkspaceIndex
 from completion_server.context.place import look_at, types_of
@@ -28,7 +28,6 @@ from completion_server.context.uri import path_in, path_of_uri
 from completion_server.context.windows import Neighbours, WindowFinder
 from completion_server.document import Document, Position
 from completion_server.request import WorkspaceView
-from completion_server.secrets_filter import is_secret_file
 from completion_server.snippet import CrossFileContext, DocumentPlace, Snippet
 
 _CHARS_PER_TOKEN = 3  # a low guess for code: what is below fits
@@ -53,7 +52,7 @@ class _Selection:
 class ContextCollector:
     """Indexes of up to four workspaces and the selection of each document.
 
-    ``reason_to_skip`` and ``note_changes`` may be called from any thread, the rest by the model thread.
+    ``known_reason_to_skip`` and ``note_changes`` may be called from any thread, the rest by the model thread.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class ContextCollector:
         """
         self._make_index = make_index or (lambda root: WorkspaceIndex(root, limits))
         self._indexes: dict[Path, WorkspaceIndex] = {}
-        self._rules: dict[Path, IgnoreRules] = {}
+        self._exclusions = Exclusions()
         self._lock = threading.Lock()
         self._selections: LRUCache[str, _Selection] = LRUCache(_MAX_SELECTIONS)
         self._proposals: LRUCache[str, _Selection] = LRUCache(_MAX_SELECTIONS)
@@ -79,21 +78,11 @@ class ContextCollector:
 
     def reason_to_skip(self, document: Document, workspace: WorkspaceView) -> str | None:
         """Why this document gets no completions whatever is asked; None: it does."""
-        file = path_of_uri(document.uri)
-        if file is None:
-            name = document.uri.rpartition("/")[2]
-            return f"{name} is a kind of file that holds secrets" if is_secret_file(name) else None
-        root = path_of_uri(workspace.root_uri or "")
-        # Outside of the workspace a directory above may still say that its files are nobody's business.
-        if root is None or not file.is_relative_to(root):
-            root = Path(file.anchor)
-        with self._lock:
-            rules = self._rules.get(root)
-            if rules is None:
-                if len(self._rules) >= 2 * _MAX_ROOTS:
-                    self._rules.clear()
-                rules = self._rules[root] = IgnoreRules(root)
-            return rules.reason_for_document(file.relative_to(root).as_posix())
+        return self._exclusions.reason_for(document.uri, workspace.root_uri)
+
+    def known_reason_to_skip(self, uri: str) -> str | None:
+        """What ``reason_to_skip`` found last, without reading files. Raises LookupError where it found nothing."""
+        return self._exclusions.known_reason_for(uri)
 
     def collect(
         self, document: Document, position: Position, workspace: WorkspaceView, max_tokens: int
@@ -140,6 +129,7 @@ class ContextCollector:
 
     def note_changes(self, uris: Sequence[str]) -> None:
         """Files that were created, changed, deleted, or closed in the editor."""
+        self._exclusions.note_changes(uris)
         files = [file for file in map(path_of_uri, uris) if file is not None]
         with self._lock:
             indexes = list(self._indexes.values())
@@ -159,6 +149,12 @@ class ContextCollector:
         with self._lock:
             indexes = list(self._indexes.values())
         return any(index.work() for index in indexes)
+
+    def forget(self, uri: str) -> None:
+        """The document was closed: keep nothing of it."""
+        self._selections.pop(uri, None)
+        self._proposals.pop(uri, None)
+        self._exclusions.forget(uri)
 
     def clear(self) -> None:
         """Forget the selections; what is known of the files stays."""

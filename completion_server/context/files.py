@@ -14,6 +14,7 @@ from completion_server.context.ignore import IgnoreRules
 from completion_server.context.imports import Import, find_imports
 from completion_server.context.outline import outline
 from completion_server.document import Document
+from completion_server.safe_files import read_bounded
 from completion_server.secrets_filter import redact
 from completion_server.syntax import LANGUAGE_ID_OF_ENDING
 
@@ -100,11 +101,10 @@ def read_source(file: Path, path: str, stamp: Stamp) -> SourceText | None:
     """The file's text and outline; None for binary, foreign-encoded, packed or vanished files."""
     language_id = language_of(path)
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except OSError:
+        data = read_bounded(file, MAX_FILE_BYTES, file.parent)
+    except (OSError, ValueError):
         return None
-    if language_id is None or len(data) > MAX_FILE_BYTES or b"\0" in data:
+    if language_id is None or b"\0" in data:
         return None
     try:
         text = data.decode("utf-8")

@@ -168,6 +168,7 @@ def did_close(server: CompletionLanguageServer, params: types.DidCloseTextDocume
     server.worker.withdraw_document(params.text_document.uri, "the document was closed")
     server.documents.close(params.text_document.uri)
     server.feedback.close_document(params.text_document.uri)
+    server.worker.forget_document(params.text_document.uri)
     server.worker.note_file_changes([params.text_document.uri])
 
 

@@ -209,6 +209,10 @@ class CompletionWorker:
         with self._condition:
             self._withdraw_all(reason)
 
+    def forget_document(self, uri: str) -> None:
+        """Let go of a closed document's text, after what runs for it now."""
+        self._run_chore(lambda service: service.forget(uri))
+
     def clear_caches(self) -> Future[bool]:
         """Resolves to whether there was anything to clear, once it is done."""
         return self._run_chore(lambda service: service.clear_caches())

@@ -91,6 +91,9 @@ class SteppedService:
 
     is_closed = False
 
+    def forget(self, uri: str) -> None:
+        pass
+
     def note_file_changes(self, uris: Sequence[str]) -> None:
         self.events.put(("files", " ".join(uris)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import pytest
 
@@ -513,3 +514,20 @@ def test_the_trace_counts_tokens_that_nobody_sees(text: str, num_shown: int) -> 
     trace = service.complete(make_request("x = f(ˇ)\n")).trace
     assert trace["num_wasted_tokens"] == len(text) + 1 - num_shown
     assert "num_wasted_tokens" not in service.complete(make_request("x = f(ˇ)\n")).trace
+
+
+def test_nothing_of_a_closed_document_stays() -> None:
+    service, _ = make_service(ScriptedEngine("1 + 2"))
+    sizes = []
+    for number in range(300):
+        document, position = parse_marked(f"value_{number} = ˇ\n" + "padding\n" * 50, uri=f"file:///w/{number}.py")
+        request = dataclasses.replace(make_request("ˇ"), document=document, position=position)
+        assert service.complete(request).items
+        assert service.recall(request) is not None
+        service.forget(document.uri)
+        assert service.recall(request) is None
+        sizes.append(len(pickle.dumps(vars(service._completion_cache)["_entries"])))
+    assert sizes[-1] == sizes[0]
+    assert not any(
+        vars(service._completion_cache)[name] for name in ("_entries", "_nothing", "_recent", "_drafts")
+    )

@@ -104,6 +104,9 @@ class FakeService:
         with self._alone():
             self._counts["cleared"] += 1
 
+    def forget(self, uri: str) -> None:
+        pass
+
     def note_file_changes(self, uris: Sequence[str]) -> None:
         self._changed_files += uris
 
