@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
@@ -31,6 +30,7 @@ from completion_server.lsp.job import BuildService
 from completion_server.lsp.progress import LoadingProgress
 from completion_server.lsp.protocol import ServerProtocol
 from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
+from completion_server.lsp.watchdog import end_soon, ending_with_its_input, watch_process
 from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.lsp.workspace import Folders
 from completion_server.request import CancellationToken, CompletionRequest, Deadline, TriggerKind
@@ -42,7 +42,6 @@ from completion_server.usage_log.writer import UsageWriter
 log = logging.getLogger(__name__)
 
 SERVER_NAME = "completion-server"
-_PARENT_CHECK_SECONDS = 3.0
 _MAX_TRACES = 64
 
 
@@ -68,6 +67,8 @@ class CompletionLanguageServer(LanguageServer):
         self.usage = UsageWriter()
         self.telemetry = Telemetry()
         self.feedback = Feedback(self.usage, self.documents.peek, self._call_later)
+        self.on_abandoned: Callable[[], None] = lambda: None
+        """Called on any thread when the client's process is gone."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished = asyncio.Event()
         self._may_load = False
@@ -214,21 +215,15 @@ class CompletionLanguageServer(LanguageServer):
     def watch_parent(self, process_id: int) -> None:
         """End when the process that started this server is gone, as LSP asks of servers.
 
-        End of input tells the same in nearly all cases; not when another child of the editor has inherited our
-        pipe. A process that cannot be seen (the editor is outside of our container) is not watched.
+        End of input tells the same in nearly all cases. It does not when another child of the editor has inherited
+        our pipe.
         """
-        try:
-            parent = psutil.Process(process_id)
-        except psutil.Error:
-            log.debug("process %d is not visible and not watched", process_id)
-            return
-        self.spawn(self._leave_with(parent))
+        watch_process(process_id, self._leave_behind)
 
-    async def _leave_with(self, parent: psutil.Process) -> None:
-        while _is_alive(parent):
-            await asyncio.sleep(_PARENT_CHECK_SECONDS)
-        log.warning("the process that started this server is gone; leaving")
-        self._finished.set()
+    def _leave_behind(self) -> None:
+        """The client's process is gone: leave, or be ended."""
+        self.on_abandoned()
+        self.post(self._finished.set)
 
     def _on_task_done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
@@ -275,13 +270,6 @@ class CompletionLanguageServer(LanguageServer):
         return bool(window and window.work_done_progress)
 
 
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
 def create_server(build_service: BuildService, overrides: Options | None = None) -> CompletionLanguageServer:
     """A server that is not connected yet.
 
@@ -324,8 +312,9 @@ def _run(build_service: BuildService, overrides: Options | None, channel: ByteCh
 
     async def serve() -> int:
         server = create_server(build_service, overrides)
+        server.on_abandoned = end_soon
         try:
-            return await server.run(channel)
+            return await server.run(ending_with_its_input(channel))
         finally:
             server.worker.stop()
 

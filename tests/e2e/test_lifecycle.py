@@ -110,6 +110,26 @@ def test_the_server_leaves_when_the_process_that_started_it_is_gone(start_client
         assert client.wait_for_exit() == 1
 
 
+def test_end_of_input_ends_a_server_whose_event_loop_hangs(client: RawClient) -> None:
+    client.open("STALL")
+    client.ask()
+    assert client.process.stdin is not None
+    client.process.stdin.close()
+    assert client.wait_for_exit() == 1
+    assert "Timeout" in client.stderr
+    assert "fake_server.py" in client.stderr
+
+
+def test_the_loss_of_the_parent_ends_a_server_whose_event_loop_hangs(start_client: StartClient) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as parent:
+        client = start_client().ready(processId=parent.pid)
+        client.open("STALL")
+        client.ask()
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        assert client.wait_for_exit() == 1
+
+
 def test_a_parent_that_cannot_be_seen_is_not_watched(start_client: StartClient) -> None:
     client = start_client().ready(processId=2**30)
     assert client.status()["state"] == "ready"

@@ -5,6 +5,7 @@ Words on the cursor's line steer it:
   LIMIT  runs until the deadline of the request, then says so
   BOOM   raises
   MANY   three items
+  STALL  blocks the event loop for ever
   ECHO   one item made of the characters before the cursor, reversed
   PAIR   ``a).b()`` as post-processing leaves it there
 Otherwise one item, ``fake_completion()``. Counters are in ``model`` of the status command.
@@ -81,6 +82,8 @@ class FakeService:
                 self._counts["warmsCancelled"] += request.cancellation.is_cancelled
 
     def recall(self, request: CompletionRequest) -> Completion | None:
+        while "STALL" in request.document.lines[request.position.line]:
+            pass
         return None
 
     def look_ahead(self, request: CompletionRequest, completion: Completion) -> None:
