@@ -105,7 +105,10 @@ class CrossFile:
         position = request.position
         first = max(position.column - _CHARS_AROUND_CURSOR, 0)
         around = request.document.lines[position.line][first : position.column + _CHARS_AROUND_CURSOR]
-        if any(start < position.column - first <= end for start, end in secret_spans(around)):
+        cursor = position.column - first
+        # Without what follows too: there a value that has just been begun is known by its name.
+        spans = (*secret_spans(around), *secret_spans(around[:cursor]))
+        if any(start < cursor <= end for start, end in spans):
             return "the cursor is inside of what looks like a secret"
         if self._source is None:
             return None

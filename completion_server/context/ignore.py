@@ -63,7 +63,7 @@ class IgnoreRules:
     def reason_for_document(self, path: str) -> str | None:
         """Why no completion is given in the document at ``path`` (relative, forward slashes); None: it is."""
         name = path.rpartition("/")[2]
-        if is_secret_file(name):
+        if is_secret_file(f"{self._root.as_posix()}/{path}"):
             return f"{name} is a kind of file that holds secrets"
         if self._is_ignored(path, COMPLETION_IGNORE):
             return f"the file is listed in {COMPLETION_IGNORE}"
