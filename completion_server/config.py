@@ -1,292 +1,69 @@
 """Settings: what an editor, a file or the environment says (Options) becomes one frozen ``Settings``.
 
-Owns defaults, bounds, the JSON Schema and the only reading of environment variables. A bad value falls back to
-the value below it and is reported once; it never stops the server. Precedence, lowest first: defaults, the
-workspace's ``.completion-server.toml``, the editor's settings, the environment.
+Owns the order of the sources and the only reading of environment variables. A bad value falls back to the value
+below it and is reported once; it never stops the server. Precedence, lowest first: defaults, the workspace's
+``.completion-server.toml`` (``workspace_rules`` says what of it counts), the editor's settings, the environment.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import sys
-from collections.abc import Mapping, MutableMapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+import reprlib
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from completion_server.environment import API_KEY
+from completion_server.settings_types import (
+    WORKSPACE_FILE_NAME,
+    CacheSettings,
+    ContextSettings,
+    GenerationSettings,
+    LatencySettings,
+    LogSettings,
+    ModelSettings,
+    RemoteSettings,
+    Settings,
+)
+from completion_server.workspace_file import WorkspaceFile
+from completion_server.workspace_rules import RULES, Rule, applies_at_once
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+__all__ = [
+    "EDITOR_SECTION",
+    "WORKSPACE_FILE_NAME",
+    "CacheSettings",
+    "ContextSettings",
+    "GenerationSettings",
+    "LatencySettings",
+    "LoadedSettings",
+    "LogSettings",
+    "ModelSettings",
+    "Options",
+    "RemoteSettings",
+    "Settings",
+    "environment_variable_names",
+    "is_api_key_withheld",
+    "limit_thread_spinning",
+    "load_settings",
+    "remote_api_key",
+    "send_api_key_to",
+]
 
-WORKSPACE_FILE_NAME = ".completion-server.toml"
 EDITOR_SECTION = "completionServer"
 _ENV_PREFIX = "COMPLETION_SERVER_"
+_REMOTE_URL = _ENV_PREFIX + "REMOTE_URL"
 _SPIN_COUNT = 300  # turns of a waiting loop; see EXPERIMENTS.md for what other values cost
+_MAX_WARNINGS = 20
+_MAX_SHOWN_CHARS = 60
 
 Options = Mapping[str, Any]
 """Settings as sent: nested, every key optional, keys in camelCase or snake_case, values not yet checked."""
 
-
-class ModelSettings(Struct, frozen=True, rename="camel", kw_only=True):
-    """Which model answers, and where it runs."""
-
-    name: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="Registry name, directory with safetensors, .gguf file, or Hub id (org/name).",
-        ),
-    ] = "smollm2-135m"
-    engine: Annotated[
-        Literal["auto", "native", "llama"],
-        Meta(
-            description="What computes. native: this process; llama: llama.cpp, for .gguf files as they are (extra"
-            " gguf). auto: native, and llama.cpp for .gguf files that cannot be converted."
-        ),
-    ] = "auto"
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"],
-        Meta(description="Where the model runs. auto: CUDA, then MPS, then CPU."),
-    ] = "auto"
-    dtype: Annotated[
-        Literal["auto", "int8", "float32", "bfloat16", "float16"],
-        Meta(
-            description="Weight type. auto: int8 on CPUs where the model allows it, float16 on MPS, else bfloat16"
-            " where hardware multiplies it, else float32."
-        ),
-    ] = "auto"
-    num_threads: Annotated[
-        int, Meta(ge=0, le=256, description="CPU threads for the model; 0 leaves the choice to the server.")
-    ] = 0
-    offline: Annotated[bool, Meta(description="Never fetch anything; use only what is on this disk.")] = False
-    cache_dir: Annotated[
-        str, Meta(description="Where models are kept; empty means the user's cache directory.")
-    ] = ""
-    fim_format: Annotated[
-        str,
-        Meta(description="Fill-in-the-middle format by name; auto detects it from the tokenizer's tokens."),
-    ] = "auto"
-    prompt_order: Annotated[
-        Literal["auto", "psm", "spm"],
-        Meta(description="Order of prefix and suffix in the prompt; auto takes the format's own."),
-    ] = "auto"
-    shared: Annotated[
-        bool,
-        Meta(description="One process holds the model for all windows of all editors; off: each its own."),
-    ] = True
-    shared_idle_minutes: Annotated[
-        int,
-        Meta(ge=1, le=10_080, description="The process of the shared model ends so long after its last window."),
-    ] = 10
-
-
-class RemoteSettings(Struct, frozen=True, rename="camel", kw_only=True):
-    """A model server that somebody else runs, asked instead of a model in this process.
-
-    Never read from a workspace's file: a repository must not decide where a user's text goes. The server's key is
-    no setting, so that nothing that shows settings shows it; see ``remote_api_key``.
-    """
-
-    url: Annotated[
-        str,
-        Meta(
-            description="Address of a model server (http://127.0.0.1:8080), asked instead of a model in this"
-            " process; empty: none. Not read from a workspace's file."
-        ),
-    ] = ""
-    dialect: Annotated[
-        Literal[
-            "auto",
-            "llama-infill",
-            "llama-completion",
-            "openai-text",
-            "openai-tokens",
-            "ollama",
-            "mistral-fim",
-        ],
-        Meta(description="Which API of the server is used. auto: asked once, when the connection is made."),
-    ] = "auto"
-    model: Annotated[
-        str, Meta(description="The model's name on the server; empty: the first that the server lists.")
-    ] = ""
-    tokenizer: Annotated[
-        str,
-        Meta(
-            description="Directory with the model's tokenizer.json, for exact prompts as token ids; empty: prompts"
-            " are text and their length is a guess."
-        ),
-    ] = ""
-    fim_format: Annotated[
-        str,
-        Meta(
-            description="Fill-in-the-middle format by name, where the prompt is written here; auto goes by the"
-            " tokenizer, else by the model's name."
-        ),
-    ] = "auto"
-
-
-class LatencySettings(Struct, frozen=True, rename="camel", kw_only=True):
-    """Wall-clock limits, counted from the arrival of a request."""
-
-    automatic_timeout_ms: Annotated[
-        int, Meta(ge=10, le=60_000, description="Time limit for a suggestion that appears by itself, in ms.")
-    ] = 300
-    invoked_timeout_ms: Annotated[
-        int, Meta(ge=10, le=60_000, description="Time limit for a suggestion asked for by hand, in ms.")
-    ] = 1500
-    max_debounce_ms: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=2000,
-            description="Longest wait for the next key before the model is asked, in ms; only while keys come"
-            " faster than replies, and only as long as they usually take. 0: none.",
-        ),
-    ] = 0
-    prefill_chunk_ms: Annotated[
-        int,
-        Meta(ge=5, le=1000, description="Longest stretch of work between two looks at the clock, in ms."),
-    ] = 50
-
-
-class GenerationSettings(Struct, frozen=True, rename="camel", kw_only=True):
-    """How text is generated."""
-
-    automatic_max_tokens: Annotated[
-        int, Meta(ge=1, le=1024, description="Most tokens in a suggestion that appears by itself.")
-    ] = 64
-    invoked_max_tokens: Annotated[
-        int, Meta(ge=1, le=4096, description="Most tokens in a suggestion asked for by hand.")
-    ] = 256
-    invoked_max_items: Annotated[
-        int, Meta(ge=1, le=3, description="Most alternatives when asked for by hand.")
-    ] = 3
-    temperature: Annotated[
-        float, Meta(ge=0, le=2, description="0 takes the most probable token; above 0 samples.")
-    ] = 0.0
-    top_k: Annotated[int, Meta(ge=0, description="Sample from the k most probable tokens; 0: all.")] = 0
-    top_p: Annotated[
-        float,
-        Meta(gt=0, le=1, description="Sample from the most probable tokens that sum to this probability."),
-    ] = 1.0
-    look_ahead: Annotated[
-        bool,
-        Meta(
-            description="While idle, prepare what follows a suggestion, so that accepting it shows more at once."
-        ),
-    ] = True
-    max_cpu_percent: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=100,
-            description="Most of all cores that suggestions may use over half a minute; above it, by hand only.",
-        ),
-    ] = 100
-    seed: Annotated[int | None, Meta(description="Makes sampling repeatable.")] = None
-    suggestions: Annotated[
-        Literal["eager", "balanced", "quiet"],
-        Meta(
-            description="What appears by itself. eager: all; balanced: not what is probably wrong; quiet: only"
-            " what is probably right."
-        ),
-    ] = "balanced"
-
-
-class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):
-    """How much text the model sees."""
-
-    max_prompt_tokens: Annotated[
-        int, Meta(ge=64, le=65_536, description="Most tokens in a prompt, suffix included.")
-    ] = 1024
-    max_suffix_tokens: Annotated[
-        int, Meta(ge=0, le=16_384, description="Most tokens of text after the cursor.")
-    ] = 256
-    cross_file: Annotated[
-        Literal["auto", "on", "off"],
-        Meta(
-            description="Whether the model is shown pieces of other files of the workspace: definitions of what is"
-            " imported, recent edits, similar code. auto: where it was trained on that."
-        ),
-    ] = "auto"
-    local_ngrams: Annotated[
-        Literal["auto", "on", "off"],
-        Meta(
-            description="Whether what followed the same words elsewhere in the document, and in pieces of other"
-            " files (crossFile off: not those), gets more likely. auto: for models that it was fitted to."
-        ),
-    ] = "auto"
-    max_snippet_tokens: Annotated[
-        int,
-        Meta(ge=0, le=16_384, description="Most tokens of other files, out of the prompt's; at most a quarter."),
-    ] = 256
-
-
-class CacheSettings(Struct, frozen=True, rename="camel", kw_only=True):
-    """Memory spent to save time."""
-
-    prefix_cache_mb: Annotated[
-        int, Meta(ge=0, le=65_536, description="Memory for keys and values of text seen before, in MiB.")
-    ] = 256
-    completion_cache_entries: Annotated[
-        int,
-        Meta(ge=0, le=10_000, description="Suggestions remembered, so that typing along one costs nothing."),
-    ] = 200
-
-
-class LogSettings(Struct, frozen=True, rename="camel", kw_only=True):
-    """What is kept about suggestions on this disk, or sent to a collector of the user's; never source text."""
-
-    acceptance: Annotated[
-        bool,
-        Meta(
-            description="Whether it is counted what becomes of suggestions, for `stats` and to learn when to show."
-        ),
-    ] = True
-    traces: Annotated[
-        bool, Meta(description="Whether the last requests' times and reasons are kept, for `explain`.")
-    ] = True
-    otlp_endpoint: Annotated[
-        str,
-        Meta(
-            description="Address of an OpenTelemetry collector (http://127.0.0.1:4318) that gets the times and"
-            " reasons of requests, no text (extra otel); empty: none. Not read from a workspace's file."
-        ),
-    ] = ""
-
-
-class Settings(Struct, frozen=True, rename="camel", kw_only=True):
-    """All settings, resolved."""
-
-    enabled: Annotated[bool, Meta(description="Whether suggestions are given at all.")] = True
-    disabled_languages: Annotated[
-        tuple[str, ...], Meta(description="Language ids (as the editor names them) with no suggestions.")
-    ] = ()
-    log_level: Annotated[
-        Literal["off", "error", "warning", "info", "debug"], Meta(description="What is written to the log.")
-    ] = "info"
-    trust_workspace: Annotated[
-        bool,
-        Meta(description=f"Whether a workspace's {WORKSPACE_FILE_NAME} is read. Editors turn it off."),
-    ] = True
-    model: ModelSettings = ModelSettings()
-    remote: RemoteSettings = RemoteSettings()
-    latency: LatencySettings = LatencySettings()
-    generation: GenerationSettings = GenerationSettings()
-    context: ContextSettings = ContextSettings()
-    cache: CacheSettings = CacheSettings()
-    log: LogSettings = LogSettings()
-
-    @property
-    def source_name(self) -> str:
-        """What answers, for the user: the model in this process, or the server that is asked instead."""
-        return self.remote.model or "the model server" if self.remote.url else self.model.name
+_users_addresses: set[str] = set()
+"""Addresses of model servers that the environment does not name, but that are known to be the user's own words."""
 
 
 class LoadedSettings(Struct, frozen=True):
@@ -294,29 +71,62 @@ class LoadedSettings(Struct, frozen=True):
 
     settings: Settings
     warnings: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+    """What the workspace's file asks for and does not get before the user agrees: ``model.name = 'x'``, ..."""
 
 
 def load_settings(
-    workspace: Path | None = None,
+    workspace: WorkspaceFile | None = None,
     editor: Options | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> LoadedSettings:
     """Resolve all sources. ``environ`` None means the process environment."""
-    environ = os.environ if environ is None else environ
+    options = _environment_options(os.environ if environ is None else environ)
     warnings: list[str] = []
-    editor_settings = _merge(Settings(), editor, "editor settings", warnings)
-    settings = Settings()
-    if workspace is not None and editor_settings.trust_workspace:
-        settings = _merge(settings, _read_workspace_file(workspace, warnings), WORKSPACE_FILE_NAME, warnings)
-    settings = _merge(settings, editor, "editor settings", [])
-    settings = _merge(settings, _environment_options(environ), "environment", warnings, strict=False)
-    return LoadedSettings(settings, tuple(warnings))
+
+    def over(base: Settings) -> Settings:
+        """``base`` with the user's own settings on top."""
+        base = _merge(base, editor, "editor settings", [])
+        merged: Settings = _merge(base, options, "environment", [], strict=False)
+        return merged
+
+    _merge(Settings(), editor, "editor settings", warnings)
+    allowed = asked = Settings()
+    if workspace is not None and over(Settings()).trust_workspace:
+        asked = _asked_by(workspace, warnings)
+        allowed = _allowed_of(asked, workspace.agreed is True)
+    _merge(Settings(), options, "environment", warnings, strict=False)
+    settings = over(allowed)
+    has_effect = over(asked) != settings
+    withheld = tuple(_differences(allowed, asked)) if has_effect else ()
+    return LoadedSettings(settings, _first_of(warnings), withheld)
 
 
-def remote_api_key(environ: Mapping[str, str] | None = None) -> str | None:
-    """The key of the model server at ``remote.url``, from the environment only; None when there is none."""
+def remote_api_key(url: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """The environment's key for the model server at ``url``; None when there is none, or it is not for ``url``.
+
+    The key goes to an address that the environment names as well, or that was given to ``send_api_key_to``.
+    """
     environ = os.environ if environ is None else environ
+    is_known = _same_address(environ.get(_REMOTE_URL, "")) == _same_address(url)
+    if not is_known and _same_address(url) not in _users_addresses:
+        return None
     return environ.get(API_KEY, "").strip() or None
+
+
+def is_api_key_withheld(url: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether there is a key in the environment that is not sent to ``url``."""
+    environ = os.environ if environ is None else environ
+    return bool(environ.get(API_KEY, "").strip()) and remote_api_key(url, environ) is None
+
+
+def send_api_key_to(url: str) -> None:
+    """From now on the environment's key may go to ``url``: the user, and no workspace, named this address."""
+    _users_addresses.add(_same_address(url))
+
+
+def _same_address(url: str) -> str:
+    return url.strip().rstrip("/")
 
 
 def limit_thread_spinning(environ: MutableMapping[str, str] | None = None) -> None:
@@ -335,23 +145,46 @@ def environment_variable_names() -> dict[str, str]:
     return {_env_name(path): ".".join(path) for path in _leaf_paths(Settings)}
 
 
-def _read_workspace_file(workspace: Path, warnings: list[str]) -> Options | None:
-    path = workspace / WORKSPACE_FILE_NAME
-    try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        warnings.append(f"{path} is ignored: {error}")
-        return None
+def _asked_by(workspace: WorkspaceFile, warnings: list[str]) -> Settings:
+    """Everything that the file asks for and that is no nonsense, but for what no workspace may say."""
+    if workspace.problem:
+        warnings.append(workspace.problem)
+    content = dict(workspace.options or {})
     if content.pop("remote", None) is not None:
         warnings.append(f"{WORKSPACE_FILE_NAME}: remote is ignored: a workspace may not say where text is sent")
-    log = content.get("log")
-    if isinstance(log, dict) and [log.pop(name) for name in ("otlpEndpoint", "otlp_endpoint") if name in log]:
-        warnings.append(
-            f"{WORKSPACE_FILE_NAME}: log.otlpEndpoint is ignored: a workspace may not say where anything is sent"
-        )
-    return content
+    if isinstance(content.get("log"), dict):
+        content["log"] = log = dict(content["log"])
+        if [log.pop(name) for name in ("otlpEndpoint", "otlp_endpoint") if name in log]:
+            reason = "a workspace may not say where anything is sent"
+            warnings.append(f"{WORKSPACE_FILE_NAME}: log.otlpEndpoint is ignored: {reason}")
+    if [content.pop(name) for name in ("trustWorkspace", "trust_workspace") if name in content]:
+        reason = "a workspace may not say whether it is trusted"
+        warnings.append(f"{WORKSPACE_FILE_NAME}: trustWorkspace is ignored: {reason}")
+    asked: Settings = _merge(Settings(), content, WORKSPACE_FILE_NAME, warnings)
+    return asked
+
+
+def _allowed_of(asked: Any, is_agreed: bool, path: str = "") -> Any:
+    """``asked`` with the default in place of every value that a workspace may not set now."""
+    changes: dict[str, Any] = {}
+    for field in msgspec.structs.fields(asked):
+        dotted, value = path + field.name, getattr(asked, field.name)
+        may_apply = is_agreed and RULES.get(dotted, Rule.NEVER) is not Rule.NEVER
+        if isinstance(value, Struct):
+            changes[field.name] = _allowed_of(value, is_agreed, dotted + ".")
+        elif not may_apply and not applies_at_once(dotted, value):
+            changes[field.name] = field.default
+    return msgspec.structs.replace(asked, **changes)
+
+
+def _differences(base: Any, other: Any, path: str = "") -> Iterator[str]:
+    """Every setting that is another in ``other``, with its value there."""
+    for field in msgspec.structs.fields(base):
+        dotted, before, after = path + field.encode_name, getattr(base, field.name), getattr(other, field.name)
+        if isinstance(before, Struct):
+            yield from _differences(before, after, dotted + ".")
+        elif before != after:
+            yield f"{dotted} = {_shown(after)}"
 
 
 def _merge(
@@ -366,29 +199,49 @@ def _merge(
     fields = {name: field for field in msgspec.structs.fields(base) for name in (field.name, field.encode_name)}
     changes: dict[str, Any] = {}
     for key, value in options.items():
-        dotted = f"{path}.{key}" if path else str(key)
         field = fields.get(key) if isinstance(key, str) else None
         if field is None:
-            warnings.append(f"{source}: unknown setting {dotted}{_suggestion(str(key), fields)}")
+            name = _shown_name(f"{path}.{key}" if path else str(key))
+            hint = _suggestion(str(key), fields) if len(warnings) < _MAX_WARNINGS else ""
+            warnings.append(f"{source}: unknown setting {name}{hint}")
             continue
-        current = getattr(base, field.name)
+        dotted, current = f"{path}.{key}" if path else key, getattr(base, field.name)
         if isinstance(current, Struct):
             changes[field.name] = _merge(current, value, source, warnings, dotted, strict=strict)
             continue
         try:
             changes[field.name] = msgspec.convert(value, field.type, strict=strict)
-        except msgspec.ValidationError as error:
+        except (ValueError, OverflowError, RecursionError, TypeError) as error:
             warnings.append(f"{source}: {dotted} = {_shown(value)} is ignored ({error}); using {current!r}")
     return msgspec.structs.replace(base, **changes)
 
 
+def _first_of(warnings: list[str]) -> tuple[str, ...]:
+    """``warnings``, but no more than a user would read."""
+    num_more = len(warnings) - _MAX_WARNINGS
+    more = (f"and {num_more} more like these",) if num_more > 0 else ()
+    return (*warnings[:_MAX_WARNINGS], *more)
+
+
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    """``value`` in at most 60 characters; it may be of any size and depth."""
+    try:
+        text = _SHORT.repr(value)
+    except (ValueError, RecursionError):  # a number with more digits than Python converts
+        return f"a {type(value).__name__} that is too large to show"
+    return text if len(text) <= _MAX_SHOWN_CHARS else text[: _MAX_SHOWN_CHARS - 3] + "..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 2 * _MAX_SHOWN_CHARS
+
+
+def _shown_name(name: str) -> str:
+    return name if name.isprintable() and len(name) <= _MAX_SHOWN_CHARS else _shown(name)
 
 
 def _suggestion(key: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key, known, n=1) if len(key) <= _MAX_SHOWN_CHARS else ()
     return f" (did you mean {close[0]}?)" if close else ""
 
 

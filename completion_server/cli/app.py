@@ -231,6 +231,24 @@ def config(
 
 
 @app.command()
+def trust(
+    folder: Annotated[Path, typer.Argument(help="Workspace with a .completion-server.toml.")] = Path(),
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take the agreement back.")] = False,
+    show_all: Annotated[bool, typer.Option("--list", help="Show the folders with an answer of yours.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Let a workspace's settings load files or take memory and processor time, after showing them."""
+    from completion_server.cli import trust_command
+
+    if show_all:
+        trust_command.show_all()
+    elif revoke:
+        trust_command.revoke(folder)
+    else:
+        trust_command.allow(folder, is_confirmed=yes)
+
+
+@app.command()
 def doctor(
     model: ModelOption = None,
     offline: OfflineOption = False,

@@ -17,6 +17,7 @@ from completion_server.config import (
     load_settings,
 )
 from completion_server.settings_schema import settings_as_dict, settings_schema
+from completion_server.trust import read_with_agreement
 
 
 def print_schema() -> None:
@@ -53,8 +54,9 @@ def run(options: CommonOptions, workspace: Path | None = None, *, as_json: bool 
 def resolve_with_sources(options: CommonOptions, workspace: Path) -> dict[str, tuple[Any, str]]:
     """Dotted setting -> its value and where the value comes from."""
     values = _flatten(settings_as_dict(options.resolve(workspace).settings))
-    without_environment = _flatten(settings_as_dict(load_settings(workspace, None, {}).settings))
-    with_environment = _flatten(settings_as_dict(load_settings(workspace).settings))
+    file = read_with_agreement(workspace)
+    without_environment = _flatten(settings_as_dict(load_settings(file, None, {}).settings))
+    with_environment = _flatten(settings_as_dict(load_settings(file).settings))
     defaults = _flatten(settings_as_dict(Settings()))
     given = {f"model.{_camel(name)}" for name in options.as_overrides()}
     variables = {_dotted_camel(dotted): variable for variable, dotted in environment_variable_names().items()}

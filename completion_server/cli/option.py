@@ -13,6 +13,7 @@ import typer
 
 from completion_server.config import LoadedSettings, Settings, load_settings
 from completion_server.logs import configure_logging
+from completion_server.trust import how_to_allow, read_with_agreement
 
 LogLevel = Literal["off", "error", "warning", "info", "debug"]
 
@@ -59,10 +60,12 @@ class CommonOptions:
 
     def resolve(self, workspace: Path | None = None, environ: Mapping[str, str] | None = None) -> LoadedSettings:
         """All sources, then these options on top."""
-        loaded = load_settings(workspace, None, environ)
+        file = None if workspace is None else read_with_agreement(workspace)
+        loaded = load_settings(file, None, environ)
         model = msgspec.structs.replace(loaded.settings.model, **self.as_overrides())
         settings: Settings = msgspec.structs.replace(loaded.settings, model=model)
-        return LoadedSettings(settings, loaded.warnings)
+        more = (how_to_allow(file, loaded.withheld),) if file is not None and loaded.withheld else ()
+        return LoadedSettings(settings, (*loaded.warnings, *more), loaded.withheld)
 
     def server_command(self) -> list[str]:
         """How to start the same server over stdio."""

@@ -208,6 +208,7 @@ class EditorClient:
             general=types.GeneralClientCapabilities(position_encodings=encodings),
             window=types.WindowClientCapabilities(work_done_progress=True),
             workspace=types.WorkspaceClientCapabilities(configuration=True),
+            experimental={EDITOR_SECTION: {"userAddresses": True}},  # all its settings are the caller's
         )
         params = types.InitializeParams(
             capabilities=capabilities,

@@ -10,6 +10,7 @@ from typing import Any
 
 from lsprotocol import types
 
+from completion_server.config import EDITOR_SECTION
 from completion_server.document import (
     Document,
     Position,
@@ -119,6 +120,7 @@ def essential_initialize_params(params: object) -> dict[str, Any]:
             "general": _only(capabilities.get("general"), "positionEncodings"),
             "workspace": _only(capabilities.get("workspace"), "configuration", "didChangeConfiguration"),
             "window": _only(capabilities.get("window"), "workDoneProgress"),
+            "experimental": _only(capabilities.get("experimental"), EDITOR_SECTION),
         },
     }
 

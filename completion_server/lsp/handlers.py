@@ -17,7 +17,7 @@ from lsprotocol import types
 from completion_server.config import EDITOR_SECTION
 from completion_server.document import MAX_LINE_CHARS, Document, is_cut
 from completion_server.lsp.commands import COMMAND_NAMES, execute_command
-from completion_server.lsp.configuration import section_of, workspace_path
+from completion_server.lsp.configuration import section_of, sends_users_addresses, workspace_path
 from completion_server.lsp.convert import (
     completion_to_lsp,
     position_encoding,
@@ -80,6 +80,7 @@ def initialize(server: CompletionLanguageServer, params: types.InitializeParams)
     server.documents.encoding = position_encoding(params.capabilities)
     server.folders.start(params)
     server.configuration.workspace = workspace_path(params)
+    server.configuration.has_users_addresses = sends_users_addresses(params.capabilities)
     options = params.initialization_options
     section = section_of(options)
     server.configuration.initialization_options = options if section is None else section
@@ -103,17 +104,19 @@ def initialize(server: CompletionLanguageServer, params: types.InitializeParams)
 async def initialized(server: CompletionLanguageServer, _params: types.InitializedParams) -> None:
     """Ask for the settings, then load the model; a client that does not answer gets the defaults meanwhile."""
     pull = asyncio.ensure_future(_pull_configuration(server))
-    server.spawn(_register_for_configuration_changes(server))
-    server.spawn(register_for_file_changes(server))
-    server.protocol.prepare_decoding()
-    await asyncio.wait({pull}, timeout=_CONFIGURATION_WAIT_SECONDS)
-    if pull.done():
-        server.configuration.editor_options = pull.result()
+    try:
+        server.spawn(_register_for_configuration_changes(server))
+        server.spawn(register_for_file_changes(server))
+        server.protocol.prepare_decoding()
+        await asyncio.wait({pull}, timeout=_CONFIGURATION_WAIT_SECONDS)
+        if pull.done():
+            server.configuration.editor_options = pull.result()
+        # A file that is still being read then (on a network's disk that is gone) is put to use when it comes.
+        await asyncio.wait({server.trust.look()}, timeout=_CONFIGURATION_WAIT_SECONDS)
+    finally:  # whatever went wrong, the state must not stay at "loading"
         server.start_loading()
-        return
-    server.start_loading()
-    server.configuration.editor_options = await pull
-    server.configure()
+    if not pull.done():
+        _take_editor_options(server, await pull)
 
 
 def shutdown(server: CompletionLanguageServer, _params: object) -> None:
@@ -145,6 +148,7 @@ def _take_editor_options(server: CompletionLanguageServer, options: object) -> N
     if options is not None:
         server.configuration.editor_options = options
     server.configure()
+    server.trust.look()
 
 
 def did_open(server: CompletionLanguageServer, params: types.DidOpenTextDocumentParams) -> None:

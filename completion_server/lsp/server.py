@@ -13,13 +13,14 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from completion_server import __version__
-from completion_server.config import Options, Settings
+from completion_server.config import LoadedSettings, Options, Settings
 from completion_server.document import Document, Position
 from completion_server.logs import set_level
 from completion_server.lsp.configuration import Configuration
@@ -30,6 +31,7 @@ from completion_server.lsp.job import BuildService
 from completion_server.lsp.progress import LoadingProgress
 from completion_server.lsp.protocol import ServerProtocol
 from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
+from completion_server.lsp.trust import WorkspaceTrust
 from completion_server.lsp.watchdog import end_soon, ending_with_its_input, watch_process
 from completion_server.lsp.worker import CompletionWorker, WorkerState
 from completion_server.lsp.workspace import Folders
@@ -54,6 +56,7 @@ class CompletionLanguageServer(LanguageServer):
         super().__init__(SERVER_NAME, __version__, protocol_cls=ServerProtocol)
         self.documents = DocumentStore()
         self.configuration = Configuration(overrides)
+        self.trust = WorkspaceTrust(self)
         self.settings = Settings()
         self.is_paused = False
         self.folders = Folders()
@@ -119,19 +122,42 @@ class CompletionLanguageServer(LanguageServer):
         return self.protocol.exit_code
 
     def configure(self) -> None:
-        """Resolve the settings anew, report what is wrong with them once, and put them to use."""
-        settings, warnings = self.configuration.resolve()
-        self.settings = settings
-        set_level(settings.log_level)
-        self.telemetry.apply_endpoint(settings.log.otlp_endpoint)
-        for warning in warnings:
-            self.log_to_client(types.MessageType.Warning, warning)
-        if warnings:
-            self.show_once(types.MessageType.Warning, "Completion settings: " + "; ".join(warnings))
+        """Resolve the settings again, report what is wrong with them once, and put them to use.
+
+        Never raises: whatever is wrong with one source, the server goes on with what it has.
+        """
+        resolved = self._resolve()
+        settings = self.settings = resolved.settings
+        for step in (
+            partial(set_level, settings.log_level),
+            partial(self.telemetry.apply_endpoint, settings.log.otlp_endpoint),
+            partial(self._report, resolved),
+        ):
+            try:
+                step()
+            except Exception:
+                log.exception("a part of the settings is not in use")
         if not settings.enabled:
             self.worker.withdraw_all("switched off in the settings")
         elif self._may_load:
             self.worker.start(settings)
+
+    def _resolve(self) -> LoadedSettings:
+        try:
+            return self.configuration.resolve()
+        except Exception as error:
+            log.exception("the settings could not be read")
+            reason = f"they could not be read ({type(error).__name__}); the earlier ones, or the defaults, stay"
+            return LoadedSettings(self.settings, (reason,))
+
+    def _report(self, resolved: LoadedSettings) -> None:
+        for warning in resolved.warnings:
+            self.log_to_client(types.MessageType.Warning, warning)
+        if resolved.warnings:
+            self.show_once(types.MessageType.Warning, "Completion settings: " + "; ".join(resolved.warnings))
+        file = self.configuration.workspace_file
+        if resolved.withheld and file is not None:
+            self.trust.tell(file, resolved.withheld)
 
     def start_loading(self) -> None:
         """From now on the model may be loaded: the settings are as complete as they get."""

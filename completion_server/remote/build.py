@@ -29,7 +29,7 @@ def build_remote(
     remote = settings.remote
     address = parse_address(remote.url)
     tokenizer = _read_tokenizer(remote.tokenizer) if remote.tokenizer else None
-    transport = Transport(address, remote_api_key() or key_from_keyring(address))
+    transport = Transport(address, remote_api_key(remote.url) or key_from_keyring(address))
     model, order = KnownModel(tokenizer), settings.model.prompt_order
     connection = Connection(address, remote, transport, model, prompt_order=order, breaker=breaker)
     connection.look(_PROBE_SECONDS)

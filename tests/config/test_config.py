@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from completion_server.config import (
     WORKSPACE_FILE_NAME,
+    LoadedSettings,
     ModelSettings,
     Settings,
     environment_variable_names,
@@ -19,6 +21,7 @@ from completion_server.config import (
     remote_api_key,
 )
 from completion_server.settings_schema import settings_as_dict, settings_schema
+from completion_server.workspace_file import read_workspace_file
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -32,6 +35,11 @@ names = sorted(set(environment_variable_names().values()))
 def write(folder: Path, text: str) -> Path:
     (folder / WORKSPACE_FILE_NAME).write_text(text, encoding="utf-8")
     return folder
+
+
+def load_file(folder: Path, editor: Any = None, environ: Any = None, *, agreed: bool = False) -> LoadedSettings:
+    file = dataclasses.replace(read_workspace_file(folder), agreed=agreed)
+    return load_settings(file, editor, environ)
 
 
 def get(settings: Settings, dotted: str) -> Any:
@@ -51,7 +59,7 @@ def test_precedence_lowest_first(tmp_path: Path) -> None:
     write(tmp_path, '[generation]\ntemperature = 0.1\ntop_k = 1\nseed = 1\n[model]\nname = "file"\n')
     editor = {"generation": {"temperature": 0.2, "topK": 2}}
     environ = {"COMPLETION_SERVER_GENERATION_TEMPERATURE": "0.3"}
-    settings = load_settings(tmp_path, editor, environ).settings
+    settings = load_file(tmp_path, editor, environ, agreed=True).settings
     generation = settings.generation
     assert (generation.temperature, generation.top_k, generation.seed) == (0.3, 2, 1)
     assert settings.model.name == "file"
@@ -106,7 +114,7 @@ def test_a_long_bad_value_is_cut_in_the_warning() -> None:
 
 @pytest.mark.parametrize("text", ["[model\n", "x = ", "\x00", '[model]\nname = "a"\nname = "b"\n'])
 def test_a_broken_workspace_file_is_ignored_as_a_whole(tmp_path: Path, text: str) -> None:
-    loaded = load_settings(write(tmp_path, text), {"model": {"name": "mine"}}, {})
+    loaded = load_file(write(tmp_path, text), {"model": {"name": "mine"}}, {})
     assert loaded.settings.model.name == "mine"
     (warning,) = loaded.warnings
     assert f"{WORKSPACE_FILE_NAME} is ignored" in warning
@@ -114,19 +122,19 @@ def test_a_broken_workspace_file_is_ignored_as_a_whole(tmp_path: Path, text: str
 
 def test_a_workspace_file_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / WORKSPACE_FILE_NAME).write_bytes(b'[model]\nname = "\xff"\n')
-    assert len(load_settings(tmp_path, None, {}).warnings) == 1
+    assert len(load_file(tmp_path, None, {}).warnings) == 1
 
 
 def test_a_folder_or_nothing_in_place_of_the_workspace_file(tmp_path: Path) -> None:
-    assert load_settings(tmp_path, None, {}).warnings == ()
-    assert load_settings(tmp_path / "nowhere", None, {}).warnings == ()
+    assert load_file(tmp_path, None, {}).warnings == ()
+    assert load_file(tmp_path / "nowhere", None, {}).warnings == ()
     (tmp_path / WORKSPACE_FILE_NAME).mkdir()
-    assert len(load_settings(tmp_path, None, {}).warnings) == 1
+    assert len(load_file(tmp_path, None, {}).warnings) == 1
 
 
 def test_an_untrusted_workspace_is_not_read(tmp_path: Path) -> None:
     write(tmp_path, 'trust_workspace = true\n[model]\nname = "file"\n')
-    loaded = load_settings(tmp_path, {"trustWorkspace": False}, {})
+    loaded = load_file(tmp_path, {"trustWorkspace": False}, {})
     assert loaded.settings.model == ModelSettings()
     assert not loaded.settings.trust_workspace
 
@@ -240,7 +248,7 @@ def test_thread_spinning_is_limited_unless_the_user_says_how(own: dict[str, str]
 
 @pytest.mark.parametrize("line", ['url = "http://evil"', 'dialect = "ollama"', 'tokenizer = "x"', "nonsense = 1"])
 def test_a_workspace_cannot_say_where_text_is_sent(tmp_path: Path, line: str) -> None:
-    loaded = load_settings(write(tmp_path, f"[remote]\n{line}\n[generation]\nseed = 1\n"), None, {})
+    loaded = load_file(write(tmp_path, f"[remote]\n{line}\n[generation]\nseed = 1\n"), None, {})
     assert loaded.settings.remote == Settings().remote
     assert loaded.settings.generation.seed == 1
     (warning,) = loaded.warnings
@@ -250,22 +258,22 @@ def test_a_workspace_cannot_say_where_text_is_sent(tmp_path: Path, line: str) ->
 
 def test_a_workspace_cannot_say_it_in_other_ways(tmp_path: Path) -> None:
     for text in ('remote.url = "http://evil"', 'remote = {url = "http://evil"}', 'remote = "http://evil"'):
-        assert load_settings(write(tmp_path, text + "\n"), None, {}).settings == Settings()
+        assert load_file(write(tmp_path, text + "\n"), None, {}).settings == Settings()
 
 
 def test_the_editor_and_the_environment_name_the_model_server(tmp_path: Path) -> None:
     write(tmp_path, '[remote]\nurl = "http://evil"\n')
-    loaded = load_settings(tmp_path, {"remote": {"url": "http://mine", "fimFormat": "qwen"}}, {})
+    loaded = load_file(tmp_path, {"remote": {"url": "http://mine", "fimFormat": "qwen"}}, {})
     assert (loaded.settings.remote.url, loaded.settings.remote.fim_format) == ("http://mine", "qwen")
-    loaded = load_settings(tmp_path, None, {"COMPLETION_SERVER_REMOTE_URL": "http://mine"})
+    loaded = load_file(tmp_path, None, {"COMPLETION_SERVER_REMOTE_URL": "http://mine"})
     assert loaded.settings.remote.url == "http://mine"
     assert loaded.settings.source_name == "the model server"
 
 
 def test_the_key_is_no_setting() -> None:
     environ = {"COMPLETION_SERVER_REMOTE_API_KEY": " secret "}
-    assert remote_api_key(environ) == "secret"
-    assert remote_api_key({"COMPLETION_SERVER_REMOTE_API_KEY": "  "}) is None
+    assert remote_api_key("http://mine", {**environ, "COMPLETION_SERVER_REMOTE_URL": "http://mine/"}) == "secret"
+    assert remote_api_key("", {"COMPLETION_SERVER_REMOTE_API_KEY": "  "}) is None
     loaded = load_settings(None, {"remote": {"apiKey": "secret"}}, environ)
     assert "secret" not in str(settings_as_dict(loaded.settings))
     assert "secret" not in str(loaded.warnings)

@@ -17,6 +17,8 @@ GUARD_MS = 20_000
 REST_OF_LINE = alphabet_after("l", 14)
 TEXT = "value = compl\nother = 1\n"
 
+USERS_ADDRESSES = {"experimental": {"completionServer": {"userAddresses": True}}}
+
 
 def options_for(url: str) -> dict[str, object]:
     return {
@@ -79,7 +81,7 @@ def test_another_address_is_another_server(tmp_path: Path, env: dict[str, str]) 
         started_llama(write_alphabet_gguf(tmp_path / "alphabet.gguf")) as llama,
         RawClient(*COMMAND, env=env) as client,
     ):
-        client.ready(options=options_for("http://127.0.0.1:9"))
+        client.ready(USERS_ADDRESSES, options_for("http://127.0.0.1:9"))
         settings = {"completionServer": options_for(llama.url)}
         client.notify("workspace/didChangeConfiguration", {"settings": settings})
         assert client.status(wait=True)["model"]["server"] == "llama.cpp"

@@ -318,6 +318,7 @@ def test_the_key_is_sent_and_never_shown(
 ) -> None:
     key = "sk-very-secret"
     monkeypatch.setenv("COMPLETION_SERVER_REMOTE_API_KEY", f" {key}\n")
+    monkeypatch.setenv("COMPLETION_SERVER_REMOTE_URL", api.url)
     api.routes[PATH] = json_script({"error": "no"}, 401)
     with caplog.at_level("DEBUG"), connected(api.url) as remote:
         result = remote.ask()
@@ -325,6 +326,18 @@ def test_the_key_is_sent_and_never_shown(
     assert api.asked[-1].headers["Authorization"] == f"Bearer {key}"
     assert "refuses the key" in shown
     assert key not in shown
+
+
+def test_the_key_is_not_sent_to_an_address_that_the_environment_does_not_name(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPLETION_SERVER_REMOTE_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("COMPLETION_SERVER_REMOTE_URL", "http://127.0.0.1:1")
+    api.routes[PATH] = Script(sse(choice("ab", "stop")))
+    with connected(api.url) as remote:
+        remote.ask()
+    assert api.asked
+    assert not any("Authorization" in asked.headers for asked in api.asked)
 
 
 def test_a_proxy_is_not_used_for_this_machine(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

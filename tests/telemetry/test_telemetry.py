@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from completion_server.config import load_settings
 from completion_server.telemetry import STAGES, Exporters, Telemetry, attributes_of
+from completion_server.workspace_file import read_workspace_file
 from tests.service.test_service import ScriptedEngine, make_request, make_service
 
 TRACE: dict[str, object] = {
@@ -183,8 +184,9 @@ def test_a_workspace_may_not_say_where_telemetry_goes(tmp_path: Path) -> None:
     (tmp_path / ".completion-server.toml").write_text(
         '[log]\notlpEndpoint = "http://evil.example"\ntraces = false\n'
     )
-    loaded = load_settings(tmp_path, None, {})
+    loaded = load_settings(read_workspace_file(tmp_path), None, {})
     assert (loaded.settings.log.otlp_endpoint, loaded.settings.log.traces) == ("", False)
     assert "log.otlpEndpoint is ignored" in loaded.warnings[0]
     environ = {"COMPLETION_SERVER_LOG_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
-    assert load_settings(tmp_path, None, environ).settings.log.otlp_endpoint == "http://127.0.0.1:4318"
+    loaded = load_settings(read_workspace_file(tmp_path), None, environ)
+    assert loaded.settings.log.otlp_endpoint == "http://127.0.0.1:4318"
