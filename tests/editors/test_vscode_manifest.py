@@ -61,10 +61,46 @@ def test_every_setting_of_the_server_is_there_with_its_default() -> None:
     assert {name: contributed[name] for name in expected} == expected
 
 
-def test_what_names_files_or_code_is_restricted_until_the_workspace_is_trusted() -> None:
+HARMLESS = {
+    "enabled",
+    "disabledLanguages",
+    "model.offline",
+    "latency.maxDebounceMs",
+    "generation.temperature",
+    "generation.topK",
+    "generation.topP",
+    "generation.lookAhead",
+    "generation.seed",
+    "generation.suggestions",
+    "log.acceptance",
+    "log.traces",
+}
+"""What a workspace may set before it is trusted. Written out: a setting does not become harmless by itself."""
+
+
+def test_everything_but_the_harmless_is_restricted_until_the_workspace_is_trusted() -> None:
     restricted = set(MANIFEST["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"])
-    dangerous = {name for name in properties() if ".model." in name or ".server." in name}
-    assert dangerous | {"completionServer.trustWorkspace"} == restricted
+    assert set(properties()) - restricted == {f"completionServer.{name}" for name in HARMLESS}
+    assert restricted <= set(properties())
+
+
+def test_no_workspace_says_what_is_run_or_where_anything_is_sent() -> None:
+    users_only = {name for name, setting in properties().items() if setting["scope"] == "machine"}
+    places = [
+        name for name in properties() if name.startswith(("completionServer.server.", "completionServer.remote."))
+    ]
+    assert users_only == {*places, "completionServer.log.otlpEndpoint", "completionServer.model.cacheDir"}
+
+
+def test_every_setting_that_holds_text_for_a_place_is_known_here() -> None:
+    """A new free text may be an address, a path or a command."""
+    free_text = {
+        name for name, setting in properties().items() if setting["type"] == "string" and "enum" not in setting
+    }
+    assert free_text - {name for name, setting in properties().items() if setting["scope"] == "machine"} == {
+        "completionServer.model.name",
+        "completionServer.model.fimFormat",
+    }
 
 
 def test_commands_are_declared_and_do_not_collide_with_the_servers() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from completion_server.settings_schema import settings_schema
+from completion_server.workspace_rules import RULES, Rule
 
 EXTENSION = Path(__file__).resolve().parent.parent
 MANIFEST = EXTENSION / "package.json"
@@ -22,7 +23,7 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
     "server.path": {
         "type": "string",
         "default": "",
-        "scope": "machine-overridable",
+        "scope": "machine",
         "markdownDescription": "The executable `completion-server`, or the Python environment it is in. "
         "Empty: the workspace's `.venv`, then `PATH`, then this extension's own environment.",
     },
@@ -73,10 +74,19 @@ def configuration() -> list[dict[str, Any]]:
     ]
 
 
+def harmless() -> list[str]:
+    """Settings that a workspace may make before it is trusted: those that its own file may make without asking."""
+    return [name for name in _server_names() if _rule(name) is Rule.FREE]
+
+
+def users_only() -> list[str]:
+    """Settings that no workspace may make: what is run, where text is sent, where models are kept."""
+    return [*OWN_SETTINGS, *(name for name in _server_names() if _is_users_only(name))]
+
+
 def restricted() -> list[str]:
-    """Settings that a workspace may not make until it is trusted: they name files and code to be loaded."""
-    names = ["trustWorkspace", *server_settings()["model"], *OWN_SETTINGS]
-    return [f"{SECTION}.{name}" for name in names]
+    """Settings that a workspace may not make until it is trusted: all that are not known to be harmless."""
+    return [f"{SECTION}.{name}" for name in [*OWN_SETTINGS, *_server_names()] if name not in harmless()]
 
 
 def manifest() -> str:
@@ -89,10 +99,36 @@ def manifest() -> str:
 
 def keys_file() -> str:
     """The names of the server's settings, for the filter."""
-    names = [key for settings in server_settings().values() for key in settings]
-    lines = [f'  "{name}",' for name in names]
-    head = "// Made by scripts/generate_settings.py from the server's JSON Schema.\n"
-    return "\n".join([head, "export const SERVER_SETTING_KEYS: readonly string[] = [", *lines, "];"]) + "\n"
+    head = "// Made by scripts/generate_settings.py from the server's JSON Schema and its rules for workspaces.\n"
+    lists = {
+        "SERVER_SETTING_KEYS": ("", _server_names()),
+        "HARMLESS_KEYS": ("\n/** A workspace may set these before it is trusted. */\n", harmless()),
+        "USERS_ONLY_KEYS": ("\n/** No workspace may set these. */\n", users_only()),
+    }
+    parts = [
+        "\n".join([f"{comment}export const {name}: readonly string[] = [", *(f'  "{key}",' for key in keys), "];"])
+        for name, (comment, keys) in lists.items()
+    ]
+    return "\n".join([head, *parts]) + "\n"
+
+
+def _server_names() -> list[str]:
+    return [key for settings in server_settings().values() for key in settings]
+
+
+def _rule(name: str) -> Rule:
+    """The rule for a setting by the editor's name of it; NEVER for one that is not known."""
+    return RULES.get(re.sub("[A-Z]", lambda match: "_" + match[0].lower(), name), Rule.NEVER)
+
+
+def _is_users_only(name: str) -> bool:
+    return name == "model.cacheDir" or (_rule(name) is Rule.NEVER and name != "trustWorkspace")
+
+
+def _scope(name: str) -> str:
+    if _is_users_only(name):
+        return "machine"
+    return "machine-overridable" if name.startswith("model.") else "window"
 
 
 def _vscode_setting(name: str, entry: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +137,7 @@ def _vscode_setting(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         setting["type"] = [option["type"] for option in entry["anyOf"]]
     if "enum" in setting:
         setting["type"] = "string"
-    setting["scope"] = "machine-overridable" if name.startswith("model.") else "window"
+    setting["scope"] = _scope(name)
     setting["markdownDescription"] = re.sub(r"(\.[\w-]+\.toml)", r"`\1`", entry["description"])
     return setting
 

@@ -2,7 +2,7 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type * as vscode from "vscode";
-import { LanguageClient, type Middleware, RevealOutputChannelOn } from "vscode-languageclient/node";
+import { LanguageClient, type Middleware, RevealOutputChannelOn, type StaticFeature } from "vscode-languageclient/node";
 import type { Offered } from "./partialAccept.ts";
 import { type LogLevel, readLogLine } from "./serverLog.ts";
 import { SECTION, settingsForServer } from "./settings.ts";
@@ -26,7 +26,7 @@ export function createClient(
 ): LanguageClient {
   // No `transport`: that would add --stdio to the arguments.
   const server = { command, args: ["serve"], options: { cwd } };
-  return new LanguageClient(SECTION, "completion-server", server, {
+  const client = new LanguageClient(SECTION, "completion-server", server, {
     documentSelector: DOCUMENTS,
     initializationOptions: settingsForServer(),
     outputChannel: log,
@@ -35,6 +35,20 @@ export function createClient(
     stdioOptions: { stdout: copyLines, stderr: copyLines },
     middleware: middleware(events),
   });
+  client.registerFeature(usersAddresses());
+  return client;
+}
+
+/** Tells the server that addresses in the settings are the user's own: see `USERS_ONLY_KEYS`. */
+function usersAddresses(): StaticFeature {
+  return {
+    fillClientCapabilities: (capabilities) => {
+      capabilities.experimental = { ...(capabilities.experimental as object), [SECTION]: { userAddresses: true } };
+    },
+    initialize: () => undefined,
+    getState: () => ({ kind: "static" }),
+    clear: () => undefined,
+  };
 }
 
 function middleware(events: ClientEvents): Middleware {

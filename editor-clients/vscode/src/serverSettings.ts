@@ -1,6 +1,7 @@
 // What of VS Code's settings goes to the server: only what somebody has set, nothing of this extension's own.
 // Defaults are not sent, since a value from an editor wins over the workspace's .completion-server.toml.
 // Pure: a setting is looked up through `inspect`.
+import { HARMLESS_KEYS, USERS_ONLY_KEYS } from "./generated/serverSettingKeys.ts";
 
 export interface InspectedSetting {
   /** Known to the server itself, and so never sent. */
@@ -10,14 +11,18 @@ export interface InspectedSetting {
   readonly workspaceFolderValue?: unknown;
 }
 
-/** Settings of which a workspace that is not trusted has no say: they name files and code to be loaded. */
+/** Settings of which a workspace that is not trusted has no say: all that are not known to be harmless. */
 export function isRestricted(key: string): boolean {
-  return key.startsWith("model.") || key.startsWith("server.") || key === "trustWorkspace";
+  return !HARMLESS_KEYS.includes(key);
 }
 
 /** The value that somebody has set, or undefined. */
 export function valueInForce(key: string, inspected: InspectedSetting | undefined, isTrusted: boolean): unknown {
   const ofWorkspace = inspected?.workspaceFolderValue ?? inspected?.workspaceValue;
+  // VS Code does not read these from a workspace either; the server relies on it, so it is not left to VS Code alone.
+  if (USERS_ONLY_KEYS.includes(key)) {
+    return inspected?.globalValue;
+  }
   if (ofWorkspace !== undefined && (isTrusted || !isRestricted(key))) {
     return ofWorkspace;
   }

@@ -1,4 +1,4 @@
-// Made by scripts/generate_settings.py from the server's JSON Schema.
+// Made by scripts/generate_settings.py from the server's JSON Schema and its rules for workspaces.
 
 export const SERVER_SETTING_KEYS: readonly string[] = [
   "enabled",
@@ -44,5 +44,35 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "cache.completionCacheEntries",
   "log.acceptance",
   "log.traces",
+  "log.otlpEndpoint",
+];
+
+/** A workspace may set these before it is trusted. */
+export const HARMLESS_KEYS: readonly string[] = [
+  "enabled",
+  "disabledLanguages",
+  "model.offline",
+  "latency.maxDebounceMs",
+  "generation.temperature",
+  "generation.topK",
+  "generation.topP",
+  "generation.lookAhead",
+  "generation.seed",
+  "generation.suggestions",
+  "log.acceptance",
+  "log.traces",
+];
+
+/** No workspace may set these. */
+export const USERS_ONLY_KEYS: readonly string[] = [
+  "server.path",
+  "server.python",
+  "server.pipArguments",
+  "model.cacheDir",
+  "remote.url",
+  "remote.dialect",
+  "remote.model",
+  "remote.tokenizer",
+  "remote.fimFormat",
   "log.otlpEndpoint",
 ];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SERVER_SETTING_KEYS } from "../generated/serverSettingKeys.ts";
-import { type InspectedSetting, sectionForServer } from "../serverSettings.ts";
+import { HARMLESS_KEYS, SERVER_SETTING_KEYS, USERS_ONLY_KEYS } from "../generated/serverSettingKeys.ts";
+import { type InspectedSetting, sectionForServer, valueInForce } from "../serverSettings.ts";
 
 function section(settings: Record<string, InspectedSetting>, isTrusted = true): Record<string, unknown> {
   return sectionForServer(SERVER_SETTING_KEYS, (key) => settings[key], isTrusted);
@@ -40,6 +40,25 @@ test("an untrusted workspace has no say in the model, and is not trusted by its 
     disabledLanguages: ["python"],
     trustWorkspace: false,
   });
+});
+
+test("a workspace that is trusted has no say in addresses, nor in what is run", () => {
+  for (const key of USERS_ONLY_KEYS) {
+    for (const workspace of [{ workspaceValue: "evil" }, { workspaceFolderValue: "evil" }]) {
+      assert.equal(valueInForce(key, workspace, true), undefined);
+      assert.equal(valueInForce(key, { globalValue: "mine", ...workspace }, true), "mine");
+    }
+  }
+  for (const key of ["remote.url", "remote.tokenizer", "log.otlpEndpoint", "model.cacheDir", "server.path"]) {
+    assert.ok(USERS_ONLY_KEYS.includes(key));
+  }
+});
+
+test("an untrusted workspace has a say in harmless settings only", () => {
+  for (const key of SERVER_SETTING_KEYS) {
+    const value = valueInForce(key, { globalValue: "mine", workspaceValue: "theirs" }, false);
+    assert.equal(value, HARMLESS_KEYS.includes(key) ? "theirs" : "mine");
+  }
 });
 
 test("the user may distrust what VS Code trusts", () => {
