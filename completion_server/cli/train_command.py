@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -260,6 +261,7 @@ def _show_verdict(verdict: Verdict, run: Path, repository: Path, *, as_json: boo
     if verdict.should_keep:
         console.print(f"to use it, put this into {repository / WORKSPACE_FILE_NAME}:\n", soft_wrap=True)
         console.print(f'[model]\nname = "{merged}"', soft_wrap=True)
+        console.print(f"\nthen run: completion-server trust {shlex.quote(str(repository))}", soft_wrap=True)
 
 
 def _train(trainer: object, console: Console) -> int:

@@ -85,6 +85,10 @@ end
 local function client_config(root)
   local capabilities = vim.lsp.protocol.make_client_capabilities()
   capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
+  -- Settings come from the user's own Lua, so the server may use the addresses in them.
+  capabilities.experimental = { completionServer = { userAddresses = true } }
+  -- Neovim's own question would take the keys that are being typed: the server shows a message instead.
+  capabilities.window.showMessage = nil
   return {
     name = M.NAME,
     root_dir = root,
