@@ -43,6 +43,19 @@ def write_config(path, config):
     with open(path, "w") as file:
         '''
 
+OF_WORKSPACE = {
+    "completionServer.remote.url": "http://127.0.0.1:9/evil",
+    "completionServer.remote.dialect": "ollama",
+    "completionServer.remote.tokenizer": "/evil",
+    "completionServer.log.otlpEndpoint": "http://127.0.0.1:9/evil",
+    "completionServer.model.cacheDir": "/evil",
+    "completionServer.server.path": "/evil",
+    "completionServer.server.python": "/evil",
+    "completionServer.cache.prefixCacheMb": 123,
+    "completionServer.generation.seed": 7,
+}
+"""What the repository's .vscode/settings.json asks for."""
+
 Seen = dict[str, Any]
 
 
@@ -65,6 +78,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     write_server(home.folder / "bin" / "completion-server", logs["pathLog"])
     write_server(home.workspace / ".venv" / "bin" / "completion-server", logs["workspaceLog"])
     (home.workspace / ".completion-server.toml").write_text("[generation]\nautomaticMaxTokens = 40\n")
+    (home.workspace / ".vscode").mkdir()
+    (home.workspace / ".vscode" / "settings.json").write_text(json.dumps(OF_WORKSPACE))
     result = home.folder / "seen.json"
     with running_code_server(machine, home, home.environment(home.folder / "bin")) as url:
         config = {
@@ -104,7 +119,8 @@ def test_the_status_bar_goes_from_loading_to_ready(seen: Seen) -> None:
 
 def test_nothing_of_an_untrusted_workspace_is_run_or_believed(seen: Seen) -> None:
     assert seen["recordedBeforeTrust"]["workspace"] == []
-    assert settings_sent(seen["recordedBeforeTrust"]["path"])["trustWorkspace"] is False
+    sent = settings_sent(seen["recordedBeforeTrust"]["path"])
+    assert sent == {"trustWorkspace": False, "latency": {"automaticTimeoutMs": 20_000}, "generation": {"seed": 7}}
 
 
 def test_a_workspace_that_becomes_trusted_brings_its_own_server_and_settings(seen: Seen) -> None:
@@ -113,7 +129,12 @@ def test_a_workspace_that_becomes_trusted_brings_its_own_server_and_settings(see
 
 def test_only_settings_that_were_made_are_sent(seen: Seen) -> None:
     sent = settings_sent(seen["recordedAfterTrust"])
-    assert sent == {"trustWorkspace": True, "latency": {"automaticTimeoutMs": 20_000}}
+    assert sent == {
+        "trustWorkspace": True,
+        "latency": {"automaticTimeoutMs": 20_000},
+        "generation": {"seed": 7},
+        "cache": {"prefixCacheMb": 123},
+    }
 
 
 def test_ghost_text_is_the_servers_suggestion(seen: Seen) -> None:

@@ -4,7 +4,7 @@ import { COMMANDS } from "./commandIds.ts";
 import { registerCommands } from "./commands.ts";
 import { LanguageServer } from "./languageServer.ts";
 import type { ServerState } from "./serverState.ts";
-import { SECTION } from "./settings.ts";
+import { SECTION, textSetting } from "./settings.ts";
 import { createStatusBar } from "./statusBar.ts";
 import { WhyNothing } from "./whyNothing.ts";
 
@@ -15,6 +15,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const running = new LanguageServer(context, log);
   server = running;
   const whyNothing = new WhyNothing();
+  let serverPath = textSetting("server.path");
   context.subscriptions.push(
     log,
     running,
@@ -24,7 +25,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     running.onDidChangeState(tellContext),
     vscode.workspace.onDidGrantWorkspaceTrust(() => void running.restart()),
     vscode.workspace.onDidChangeConfiguration((event) => {
-      if (event.affectsConfiguration(`${SECTION}.server.path`)) {
+      // VS Code also tells of what a workspace has there, which does not count.
+      if (event.affectsConfiguration(`${SECTION}.server.path`) && textSetting("server.path") !== serverPath) {
+        serverPath = textSetting("server.path");
         void running.restart();
       }
     }),
