@@ -13,6 +13,7 @@ SILENT = {
     "ORT_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "HF_XET_TELEMETRY_ENABLED": "0",
     "DO_NOT_TRACK": "1",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }
@@ -24,6 +25,12 @@ API_KEY = "COMPLETION_SERVER_REMOTE_API_KEY"
 def silence_libraries(environ: MutableMapping[str, str] = os.environ) -> None:
     """Switch telemetry and update checks off, whatever ``environ`` says of them. Children inherit it."""
     environ.update(SILENT)
+
+
+def prepare_process() -> None:
+    """What has to be set before libraries are imported."""
+    silence_libraries()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one text at a time: its threads would only be made
 
 
 def for_child(environ: Mapping[str, str] = os.environ, api_key: str | None = None) -> dict[str, str]:

@@ -166,13 +166,17 @@ class Tokenizer:
 
     def _encode(self, text: str) -> list[int]:
         if self._is_byte_level or _SPACE not in text:
-            return self._tokenizer.encode(text, add_special_tokens=False).ids
+            return self._ids_of(text)
         # SentencePiece would take this character for a space; its three bytes say what it is.
         token_ids: list[int] = []
         for index, part in enumerate(text.split(_SPACE)):
             token_ids += self._space_ids if index else ()
-            token_ids += self._tokenizer.encode(part, add_special_tokens=False).ids
+            token_ids += self._ids_of(part)
         return token_ids
+
+    def _ids_of(self, text: str) -> list[int]:
+        # Other ways to encode let no other thread run meanwhile.
+        return list(self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids)
 
     def _respell(self, token_id: int) -> Sequence[int]:
         """Text may reach a control token through the merges; no half of its spelling is one."""

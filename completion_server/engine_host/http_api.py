@@ -11,7 +11,8 @@ import hmac
 import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -24,15 +25,21 @@ from completion_server.config import Settings
 from completion_server.engine.engine import GenerationResult
 from completion_server.engine.stopping import StopRule, TextReached
 from completion_server.engine_host.host import EngineHost, Question
+from completion_server.engine_host.http_limits import HttpLimits
 from completion_server.engine_host.http_message import (
+    MAX_BODY_BYTES,
+    CompletionBody,
     CompletionReply,
+    InfillBody,
     InfillReply,
+    RefusedError,
     SamplingFields,
     Spell,
     decode_completion,
     decode_infill,
     error_body,
     stop_texts,
+    too_long,
 )
 from completion_server.engine_host.http_prompt import HttpPrompts
 from completion_server.engine_host.scheduler import Job, SkippedError, Urgency
@@ -43,8 +50,9 @@ from completion_server.shared.wire import LoadFailed
 
 log = logging.getLogger(__name__)
 
-_MAX_BODY_BYTES = 4 << 20
 _OPEN_PATHS = frozenset({"/health"})
+
+Prepared = TypeVar("Prepared")
 
 
 class Guests(Protocol):
@@ -56,12 +64,15 @@ class Guests(Protocol):
 class HttpApi:
     """Endpoints over one engine. Lives on the event loop."""
 
-    def __init__(self, host: EngineHost, guests: Guests, settings: Settings) -> None:
+    def __init__(self, host: EngineHost, guests: Guests, settings: Settings, limits: HttpLimits) -> None:
         self._host = host
         self._guests = guests
         self._settings = settings
+        self._body_seconds = limits.body_seconds
         self._prompts: HttpPrompts | None = None
         self._numbers = itertools.count(1)
+        # Decoding and encoding take up to tenths of a second, and the loop passes on what windows ask.
+        self._preparing = ThreadPoolExecutor(1, thread_name_prefix="http")
 
     def app(self, token: str, allowed_hosts: frozenset[str]) -> ASGIApp:
         """``allowed_hosts`` are what the Host header may name, without ports."""
@@ -79,6 +90,10 @@ class HttpApi:
         }
         return Guard(Starlette(routes=routes, exception_handlers=handlers), token, allowed_hosts)
 
+    def close(self) -> None:
+        """Nothing is prepared any more."""
+        self._preparing.shutdown(wait=False, cancel_futures=True)
+
     async def health(self, _request: Request) -> Response:
         if self._host.model is not None:
             return _json({"status": "ok"})
@@ -90,17 +105,7 @@ class HttpApi:
         return _json({"object": "list", "data": [entry]})
 
     async def completions(self, request: Request) -> Response:
-        body = decode_completion(await _body(request))
-        prompts = self._loaded()
-        num_tokens = 16 if body.max_tokens is None else body.max_tokens
-        if body.suffix:
-            if not isinstance(body.prompt, str) or not prompts.sees_suffix:
-                raise RequestError("suffix needs a prompt of text and a model with a fill-in-the-middle format")
-            prompt = prompts.of_place(body.prompt, body.suffix, (), num_tokens)
-        elif isinstance(body.prompt, str):
-            prompt = prompts.of_text(body.prompt, num_tokens)
-        else:
-            prompt = prompts.of_tokens([int(each) for each in body.prompt], num_tokens)
+        body, prompt, num_tokens = await self._prepared(self._completion, request)
         run = self._run(request, prompt, body, num_tokens, Deadline.never(), body.n)
         reply = CompletionReply(self._name)
         if not body.stream:
@@ -116,14 +121,10 @@ class HttpApi:
                 yield _event(last)
             yield b"data: [DONE]\n\n"
 
-        return StreamingResponse(events(), media_type="text/event-stream")
+        return StreamingResponse(_with_error(events()), media_type="text/event-stream")
 
     async def infill(self, request: Request) -> Response:
-        body = decode_infill(await _body(request))
-        prompts = self._loaded()
-        num_tokens = prompts.num_tokens_left(body.n_predict)
-        prefix = body.input_prefix + body.prompt
-        prompt = prompts.of_place(prefix, body.input_suffix, body.input_extra, num_tokens)
+        body, prompt, num_tokens = await self._prepared(self._infill, request)
         limit_ms = body.t_max_predict_ms
         deadline = Deadline.after_ms(limit_ms) if limit_ms > 0 else Deadline.never()
         run = self._run(request, prompt, body, num_tokens, deadline, 1)
@@ -137,7 +138,34 @@ class HttpApi:
                 yield _event(reply.piece(piece))
             yield _event(reply.whole(run.result, ""))
 
-        return StreamingResponse(events(), media_type="text/event-stream")
+        return StreamingResponse(_with_error(events()), media_type="text/event-stream")
+
+    async def _prepared(self, prepare: Callable[[bytes], Prepared], request: Request) -> Prepared:
+        data = await _body(request, self._body_seconds)
+        return await asyncio.get_running_loop().run_in_executor(self._preparing, prepare, data)
+
+    # On the thread that prepares
+
+    def _completion(self, data: bytes) -> tuple[CompletionBody, Prompt, int]:
+        body = decode_completion(data)
+        prompts = self._loaded()
+        num_tokens = 16 if body.max_tokens is None else body.max_tokens
+        if body.suffix:
+            if not isinstance(body.prompt, str) or not prompts.sees_suffix:
+                raise RequestError("suffix needs a prompt of text and a model with a fill-in-the-middle format")
+            prompt = prompts.of_place(body.prompt, body.suffix, (), num_tokens)
+        elif isinstance(body.prompt, str):
+            prompt = prompts.of_text(body.prompt, num_tokens)
+        else:
+            prompt = prompts.of_tokens([int(each) for each in body.prompt], num_tokens)
+        return body, prompt, num_tokens
+
+    def _infill(self, data: bytes) -> tuple[InfillBody, Prompt, int]:
+        body = decode_infill(data)
+        prompts = self._loaded()
+        num_tokens = prompts.num_tokens_left(body.n_predict)
+        prefix = body.input_prefix + body.prompt
+        return body, prompts.of_place(prefix, body.input_suffix, body.input_extra, num_tokens), num_tokens
 
     @property
     def _name(self) -> str:
@@ -145,7 +173,7 @@ class HttpApi:
 
     def _loaded(self) -> HttpPrompts:
         if self._host.model is None:
-            raise UnavailableError("the model is not loaded (yet)")
+            raise RefusedError("the model is not loaded (yet)", 503)
         if self._prompts is None:
             self._prompts = HttpPrompts(self._host.model, self._settings)
         return self._prompts
@@ -168,10 +196,6 @@ class HttpApi:
             return self._host.generate(owner, question, Urgency.REQUEST)
 
         return Run(request, start, self._host, self._guests, stops)
-
-
-class UnavailableError(CompletionServerError):
-    """Answered with 503."""
 
 
 class Run:
@@ -301,12 +325,23 @@ def _safe_length(text: str, stops: Sequence[str]) -> int:
     return len(text) - next((n for n in lengths if any(stop.startswith(text[-n:]) for stop in stops)), 0)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, seconds: float) -> bytes:
+    try:
+        return await asyncio.wait_for(_read_body(request), seconds)
+    except (asyncio.TimeoutError, TimeoutError):
+        raise RefusedError(f"the body did not come within {seconds:g} seconds", 408) from None
+
+
+async def _read_body(request: Request) -> bytes:
+    refusal = too_long(f"a body may have {MAX_BODY_BYTES} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and (len(announced) > 18 or int(announced) > MAX_BODY_BYTES):
+        raise refusal
     data = bytearray()
     async for part in request.stream():
         data += part
-        if len(data) > _MAX_BODY_BYTES:
-            raise RequestError(f"a body may have {_MAX_BODY_BYTES} bytes")
+        if len(data) > MAX_BODY_BYTES:
+            raise refusal
     return bytes(data)
 
 
@@ -314,12 +349,21 @@ def _json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
+async def _with_error(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """``events``, and an error as the last one: the status has been sent by then."""
+    try:
+        async for event in events:
+            yield event
+    except CompletionServerError as error:
+        yield _event(error_body(500, str(error)))
+
+
 def _event(content: object) -> bytes:
     return b"data: " + msgspec.json.encode(content) + b"\n\n"
 
 
 async def _on_own_error(_request: Request, error: Exception) -> Response:
-    status = 503 if isinstance(error, UnavailableError) else 400
+    status = error.status if isinstance(error, RefusedError) else 400 if isinstance(error, RequestError) else 500
     return _json(error_body(status, str(error)), status)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,8 +19,25 @@ from completion_server.engine.writing import Generation
 from completion_server.errors import RequestError
 from completion_server.request import FinishReason
 
+MAX_BODY_BYTES = 1 << 20
+
 Count = Annotated[int, Meta(ge=0, le=65_536)]
-Stop = str | list[str] | None
+StopText = Annotated[str, Meta(max_length=256)]
+Stop = StopText | Annotated[list[StopText], Meta(max_length=16)] | None
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class RefusedError(RequestError):
+    """A request that is answered with ``status``."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def too_long(what: str) -> RefusedError:
+    """Content that is too long to be looked at."""
+    return RefusedError(what, 413)
 
 
 class SamplingFields(Struct, kw_only=True):
@@ -29,7 +46,7 @@ class SamplingFields(Struct, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] = 0.0
     top_k: Count = 0
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    seed: int | None = None
+    seed: Seed | None = None
     stop: Stop = None
     stream: bool = False
 
@@ -61,15 +78,15 @@ class InfillBody(SamplingFields, kw_only=True):
     input_extra: list[ExtraFile] = []
     prompt: str = ""
     n_predict: Annotated[int, Meta(ge=-1, le=65_536)] = 128
-    t_max_predict_ms: Annotated[float, Meta(ge=0)] = 0.0
+    t_max_predict_ms: Annotated[float, Meta(ge=0, le=86_400_000)] = 0.0
+
+
+Body = TypeVar("Body", CompletionBody, InfillBody)
 
 
 def decode_completion(body: bytes) -> CompletionBody:
     """Raises RequestError with what is wrong."""
-    try:
-        asked = msgspec.json.decode(body, type=CompletionBody)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(str(error)) from error
+    asked = _decode(body, CompletionBody)
     asked.prompt = _prompt(asked.prompt)
     if asked.echo:
         raise RequestError("echo is not supported")
@@ -80,10 +97,16 @@ def decode_completion(body: bytes) -> CompletionBody:
 
 def decode_infill(body: bytes) -> InfillBody:
     """Raises RequestError with what is wrong."""
+    return _decode(body, InfillBody)
+
+
+def _decode(body: bytes, kind: type[Body]) -> Body:
     try:
-        return msgspec.json.decode(body, type=InfillBody)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(str(error)) from error
+    except RecursionError:
+        raise RequestError("the body is nested too deeply") from None
 
 
 def stop_texts(stop: Stop) -> tuple[str, ...]:
@@ -93,7 +116,8 @@ def stop_texts(stop: Stop) -> tuple[str, ...]:
 
 def error_body(status: int, message: str) -> dict[str, Any]:
     """OpenAI's shape, which llama.cpp shares."""
-    kind = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 503: "unavailable_error"}
+    kind = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 500: "server_error"}
+    kind[503] = "unavailable_error"
     return {"error": {"code": status, "message": message, "type": kind.get(status, "invalid_request_error")}}
 
 

@@ -12,11 +12,14 @@ from completion_server import bootstrap
 from completion_server.config import Settings
 from completion_server.document import Document, Position, split_lines
 from completion_server.engine_host.host import HostedModel
-from completion_server.engine_host.http_message import ExtraFile
-from completion_server.errors import RequestError
+from completion_server.engine_host.http_message import ExtraFile, too_long
+from completion_server.errors import ModelError, RequestError
 from completion_server.model import Prompt
 from completion_server.prompt.fim import detect_fim_format, fim_token_ids
 from completion_server.prompt.healing import heal_prefix
+
+_MAX_CHARS_PER_TOKEN = 16
+"""On average; real text has three to four. More cannot fit, which is known without encoding it."""
 
 
 class HttpPrompts:
@@ -49,6 +52,8 @@ class HttpPrompts:
 
     def of_tokens(self, token_ids: Sequence[int], max_new_tokens: int) -> Prompt:
         """Exactly these tokens. Raises RequestError for those that the vocabulary does not have."""
+        if len(token_ids) > self._max_context:
+            raise too_long(f"{len(token_ids)} tokens are more than this model's context of {self._max_context}")
         size = self._tokenizer.vocab_size
         if any(not 0 <= token_id < size for token_id in token_ids):
             raise RequestError(f"token ids must be between 0 and {size - 1}")
@@ -59,6 +64,10 @@ class HttpPrompts:
 
         Clients of this protocol lay such prompts out themselves. Other control tokens remain text.
         """
+        if len(text) > _MAX_CHARS_PER_TOKEN * self._max_context:
+            raise too_long(
+                f"{len(text)} characters are too many for this model's context of {self._max_context} tokens"
+            )
         head, tail = self._split(text)
         healed = heal_prefix(tail, self._tokenizer.encode(tail), self._tokenizer)
         token_ids = (*self._tokens.start, *head, *healed.token_ids)
@@ -82,7 +91,12 @@ class HttpPrompts:
         settings = replace(
             self._settings, context=replace(context, max_prompt_tokens=min(context.max_prompt_tokens, room))
         )
-        prompt = self._builder.build(document, position, settings, max_new_tokens)
+        try:
+            prompt = self._builder.build(document, position, settings, max_new_tokens)
+        except ModelError:
+            raise RequestError(
+                f"{max_new_tokens} new tokens leave no room for a prompt in a context of {self._max_context}"
+            ) from None
         num_start = len(self._tokens.start)
         budget = room - len(prompt.token_ids) - 64  # sentinels, and the healing path
         inserted = self._extra(extra, budget)
@@ -100,7 +114,10 @@ class HttpPrompts:
             return []
         parts: list[list[int]] = []
         for file in reversed(extra):
-            part = [separator, *self._tokenizer.encode(f"{file.filename}\n{file.text}")]
+            text = f"{file.filename}\n{file.text}"
+            if len(text) > _MAX_CHARS_PER_TOKEN * budget:
+                break
+            part = [separator, *self._tokenizer.encode(text)]
             budget -= len(part)
             if budget < 0:
                 break

@@ -8,12 +8,13 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 
 from completion_server.config import Settings
+from completion_server.engine_host.http_limits import HttpLimits
 from completion_server.engine_host.server import EngineServer
 from completion_server.errors import ConfigError
 from completion_server.shared.address import write_private
@@ -29,6 +30,7 @@ class HttpOptions:
     host: str
     port: int
     token: str
+    limits: HttpLimits = field(default_factory=HttpLimits)
 
 
 def parse_http_address(text: str, *, allow_remote: bool) -> tuple[str, int]:
@@ -74,22 +76,24 @@ async def serving_http(server: EngineServer, settings: Settings, options: HttpOp
         import uvicorn
 
         from completion_server.engine_host.http_api import HttpApi
+        from completion_server.engine_host.http_connection import bounded_connection
     except ImportError as error:
         raise ConfigError(f"HTTP needs more packages ({error}): pip install 'completion-server[http]'") from error
     assert server.host is not None
     listener = _listen(options)
     names = _LOCAL_NAMES | {options.host.lower()} - {""}
-    app = HttpApi(server.host, server, settings).app(options.token, names)
+    api = HttpApi(server.host, server, settings, options.limits)
     config = uvicorn.Config(
-        app,
+        api.app(options.token, names),
         log_level="warning",
         log_config=None,
         access_log=False,
         lifespan="off",
         ws="none",
-        http="h11",
+        http=bounded_connection(options.limits),
         server_header=False,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=options.limits.idle_seconds,
     )
 
     class Server(uvicorn.Server):
@@ -104,6 +108,7 @@ async def serving_http(server: EngineServer, settings: Settings, options: HttpOp
     finally:
         http.should_exit = True
         await task
+        api.close()
 
 
 def _listen(options: HttpOptions) -> socket.socket:

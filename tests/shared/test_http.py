@@ -16,6 +16,7 @@ from completion_server.backends.native import NativeModel
 from completion_server.config import Settings
 from completion_server.engine.engine import Engine
 from completion_server.engine_host.host import HostedModel, Progress
+from completion_server.engine_host.http_limits import HttpLimits
 from completion_server.engine_host.http_server import HttpOptions, parse_http_address, read_or_make_token
 from completion_server.engine_host.process import EngineOptions
 from completion_server.errors import ConfigError
@@ -53,7 +54,7 @@ class Service:
         return [line if line == "[DONE]" else json.loads(line) for line in lines]
 
 
-def serve(directory: Path, tokenizer: Tokenizer) -> Iterator[Service]:
+def serve(directory: Path, tokenizer: Tokenizer, limits: HttpLimits | None = None) -> Iterator[Service]:
     model = CountingModel(native_model(tokenizer.vocab_size))
 
     def load(settings: Settings, _progress: Progress) -> HostedModel:
@@ -61,7 +62,7 @@ def serve(directory: Path, tokenizer: Tokenizer) -> Iterator[Service]:
         return HostedModel(engine, tokenizer, "/nowhere", "llama", model.max_context)
 
     said: list[str] = []
-    options = EngineOptions(http=HttpOptions("127.0.0.1", 0, TOKEN))
+    options = EngineOptions(http=HttpOptions("127.0.0.1", 0, TOKEN, limits or HttpLimits()))
     with engine_in_thread(directory, load, options=options, said=said):
         service = Service(said[0].split()[1], model, tokenizer)
         with service.client:
@@ -179,7 +180,7 @@ def test_what_cannot_be_answered_is_an_error_with_a_reason(
 
 def test_a_body_that_is_no_json_or_too_long_is_refused(service: Service) -> None:
     assert service.client.post("/infill", content=b"\xff{").status_code == 400
-    assert service.client.post("/infill", content=b" " * (5 << 20)).status_code == 400
+    assert service.client.post("/infill", content=b" " * (5 << 20)).status_code == 413
 
 
 def test_only_the_token_opens_and_only_names_of_this_machine(service: Service) -> None:
