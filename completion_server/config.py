@@ -272,6 +272,6 @@ def _environment_options(environ: Mapping[str, str]) -> dict[str, Any]:
         group = options
         for name in path[:-1]:
             group = group.setdefault(name, {})
-        is_list = path[-1] == "disabled_languages"
+        is_list = path[-1] in {"disabled_languages", "disabled_contexts"}
         group[path[-1]] = [part for part in text.split(",") if part] if is_list else text
     return options

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from completion_server.answers import answer, note_verdict, with_selection
 from completion_server.candidates import make_candidates, stop_rules_for
 from completion_server.completion_cache import CompletionCache, Known
 from completion_server.config import Settings
@@ -20,23 +21,21 @@ from completion_server.cpu_budget import CpuBudget
 from completion_server.cross_file import ContextSource, CrossFile, VerdictUnknownError, shown_snippets
 from completion_server.document import Document, Position
 from completion_server.evidence import Evidence
-from completion_server.gate.features import FEATURE_NAMES
 from completion_server.gate.gate import Gate, Verdict
 from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
+from completion_server.power import PowerSource
 from completion_server.request import (
     Completion,
-    CompletionItem,
     CompletionRequest,
     Deadline,
     FinishReason,
-    Insertion,
     TriggerKind,
 )
 from completion_server.snippet import CrossFileContext
 from completion_server.text_engine import PromptSource, TextEngine
-from completion_server.trigger import CompletionMode, Trigger, decide_trigger
+from completion_server.trigger import CompletionMode, Trigger, decide_trigger, kind_of_place
 
 if TYPE_CHECKING:
     from completion_server.engine.engine import GenerationResult
@@ -78,6 +77,7 @@ class CompletionService:
         self._settings = settings
         self._completion_cache = CompletionCache(settings.cache.completion_cache_entries)
         self._cpu_budget = _cpu_budget(settings, cpu_seconds)
+        self.power = PowerSource()
 
     @property
     def gate(self) -> Gate:
@@ -97,7 +97,10 @@ class CompletionService:
         if (reason := self._cross_file.reason_to_skip(request, may_read=may_read)) is not None:
             trace.note(reason=reason)
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
-        document, position = _with_selection(request)
+        document, position = with_selection(request)
+        if (reason := self._reason_by_context(request, document, position)) is not None:
+            trace.note(reason=reason)
+            return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("completion_cache"):
             known = self._lookup(request, document, position)
         if known is not None and known.insertions and known.was_shown and request.trigger is TriggerKind.AUTOMATIC:
@@ -124,8 +127,9 @@ class CompletionService:
         if isinstance(found, Completion):
             return found
         trigger = found
-        document, position = _with_selection(request)
+        document, position = with_selection(request)
         trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
+        self.power.refresh()
         if request.trigger is TriggerKind.AUTOMATIC and not self._cpu_budget.is_left():
             trace.note(reason="the CPU budget is used up")
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
@@ -166,7 +170,7 @@ class CompletionService:
         is_short: bool,
     ) -> Completion:
         """What is left of ``result`` for the user, remembered whether it is shown or not."""
-        document, position = _with_selection(request)
+        document, position = with_selection(request)
         with trace.stage("postprocess"):
             candidates = make_candidates(result, document, position, trigger, trace)
         insertions = tuple(candidates)
@@ -180,11 +184,11 @@ class CompletionService:
             result.finish_reason is FinishReason.STOP and request.trigger is TriggerKind.AUTOMATIC and not is_short
         ):
             self._completion_cache.store_nothing(document, position)
-        _note_verdict(trace, verdict, is_shown)
+        note_verdict(trace, verdict, is_shown)
         num_shown = sum(len(each.logprobs) for each in candidates.values()) if is_shown else 0
         # Healed and stop tokens count as not shown: they cost what any token costs.
         trace.note(num_wasted_tokens=max(result.stats.num_generated_tokens - num_shown, 0))
-        return _answer(request, insertions if is_shown else (), result.finish_reason, trace)
+        return answer(request, insertions if is_shown else (), result.finish_reason, trace)
 
     def warm(self, request: CompletionRequest) -> None:
         """Idle work: what ``request`` had no time for. Ends at its deadline or cancellation; answers nobody.
@@ -201,7 +205,9 @@ class CompletionService:
         so that accepting, typing to the end, and Enter are answered at once. First the prompt for this place is
         read in full, in case there was only time for a short one.
         """
-        if request.selected is None and self._cpu_budget.is_left():
+        if not self._may_prepare():
+            return
+        if request.selected is None:
             prompt = self._prompt_of(request)
             self._engine.prefill(prompt, request.deadline, request.cancellation)
             self._improve_context(request, prompt)
@@ -231,7 +237,7 @@ class CompletionService:
         num_chars = sum(map(len, request.document.lines))
         max_tokens = self._settings.context.max_prompt_tokens - self._cross_file.max_prompt_tokens
         if (
-            not self._cpu_budget.is_left()
+            not self._may_prepare()
             or not self._prompts.starts_with_prefix
             or num_chars > _CHARS_PER_TOKEN * max_tokens
             or self._cross_file.reason_to_skip(request) is not None
@@ -242,7 +248,7 @@ class CompletionService:
 
     def prefill_place(self, request: CompletionRequest) -> None:
         """Idle work: read the prompt for a place where somebody is going to go on, its surroundings being new."""
-        if self._cpu_budget.is_left() and self._cross_file.reason_to_skip(request) is None:
+        if self._may_prepare() and self._cross_file.reason_to_skip(request) is None:
             self._engine.prefill(self._prompt_of(request), request.deadline, request.cancellation)
 
     def note_file_changes(self, uris: Sequence[str]) -> None:
@@ -275,7 +281,8 @@ class CompletionService:
         self._cross_file.clear()
 
     def status(self) -> dict[str, object]:
-        return self._engine.status() | self._cross_file.status()
+        power = {"is_on_battery": self.power.is_battery, "is_saving_power": self._is_saving_power}
+        return self._engine.status() | self._cross_file.status() | power
 
     def _prompt_of(self, request: CompletionRequest, context: CrossFileContext | None = None) -> Prompt:
         """The prompt for a request's own place, with the present selection of snippets or with ``context``."""
@@ -315,6 +322,16 @@ class CompletionService:
         size = max((size for size in _SHORT_PROMPT_TOKENS if size <= within), default=_SHORT_PROMPT_TOKENS[0])
         return size if size < num_missing else None
 
+    def _reason_by_context(self, request: CompletionRequest, document: Document, position: Position) -> str | None:
+        """Why the settings want nothing automatic at this place; None where they do not say so."""
+        disabled = self._settings.disabled_contexts
+        if not disabled or request.trigger is not TriggerKind.AUTOMATIC:
+            return None
+        kind = kind_of_place(document, position)
+        if not kind or not {kind, f"{document.language_id}:{kind}"} & set(disabled):
+            return None
+        return f"suggestions in a {kind} are disabled in the settings"
+
     def _lookup(self, request: CompletionRequest, document: Document, position: Position) -> Known | None:
         """What is known for this place; without texts where it is known that there are none."""
         known = self._completion_cache.lookup(document, position, request.max_items)
@@ -326,18 +343,27 @@ class CompletionService:
     def _answer_from_cache(self, request: CompletionRequest, known: Known, trace: RequestTrace) -> Completion:
         trace.note(from_completion_cache=True)
         with trace.stage("gate"):
-            verdict = self._judge(known, *_with_selection(request))
+            verdict = self._judge(known, *with_selection(request))
         # What was shown stays while it is typed along; what was hidden may come once the rest is sure enough.
         is_shown = request.trigger is TriggerKind.INVOKED or known.was_shown
         is_shown = is_shown or verdict is None or verdict.is_shown
-        _note_verdict(trace, verdict, is_shown)
-        return _answer(request, known.insertions if is_shown else (), FinishReason.STOP, trace)
+        note_verdict(trace, verdict, is_shown)
+        return answer(request, known.insertions if is_shown else (), FinishReason.STOP, trace)
 
     def _judge(self, known: Known, document: Document, position: Position) -> Verdict | None:
         if not known.insertions:
             return None
-        suggestions = self._settings.generation.suggestions
+        suggestions = "quiet" if self._is_saving_power else self._settings.generation.suggestions
         return self._gate.judge(known.insertions[0].text, known.evidence, document, position, suggestions)
+
+    @property
+    def _is_saving_power(self) -> bool:
+        return self._settings.generation.on_battery == "quiet" and self.power.is_battery
+
+    def _may_prepare(self) -> bool:
+        """Whether idle work may be done now."""
+        self.power.refresh()
+        return not self._is_saving_power and self._cpu_budget.is_left()
 
     def _sampling(self, kind: TriggerKind) -> SamplingParams:
         generation = self._settings.generation
@@ -363,35 +389,3 @@ def _with_short_prompt(settings: Settings, max_tokens: int) -> Settings:
 
 def _cpu_budget(settings: Settings, cpu_seconds: Callable[[], float]) -> CpuBudget:
     return CpuBudget(settings.generation.max_cpu_percent, os.cpu_count() or 1, used=cpu_seconds)
-
-
-def _with_selection(request: CompletionRequest) -> tuple[Document, Position]:
-    """The document as if the entry selected in the editor's completion list had been accepted."""
-    selected = request.selected
-    if selected is None:
-        return request.document, request.position
-    return request.document.with_replacement(selected.start, selected.end, selected.text)
-
-
-def _note_verdict(trace: RequestTrace, verdict: Verdict | None, is_shown: bool) -> None:
-    if verdict is None or verdict.score is None:
-        return
-    trace.note(gate_score=round(verdict.score, 4), gate_threshold=verdict.threshold, is_hidden=not is_shown)
-    trace.note(gate_features=dict(zip(FEATURE_NAMES, verdict.features or (), strict=False)))
-    if not is_shown:
-        trace.note(reason="probably wrong: hidden by generation.suggestions")
-
-
-def _answer(
-    request: CompletionRequest, insertions: tuple[Insertion, ...], reason: FinishReason, trace: RequestTrace
-) -> Completion:
-    selected = request.selected
-    start = request.position if selected is None else selected.start
-    end = request.position if selected is None else selected.end
-    head = "" if selected is None else selected.text
-    items = tuple(
-        CompletionItem(head + each.text, start, Position(end.line, end.column + each.num_replaced))
-        for each in insertions
-    )
-    trace.note(num_items=len(items), num_shown_chars=len(items[0].text) if items else 0)
-    return Completion(items, reason, trace.as_dict())

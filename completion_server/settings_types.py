@@ -180,6 +180,13 @@ class GenerationSettings(Struct, frozen=True, rename="camel", kw_only=True):
             " what is probably right."
         ),
     ] = "balanced"
+    on_battery: Annotated[
+        Literal["same", "quiet"],
+        Meta(
+            description="On battery power. same: no difference; quiet: only what is probably right appears, and"
+            " nothing is prepared while idle."
+        ),
+    ] = "same"
 
 
 class ContextSettings(Struct, frozen=True, rename="camel", kw_only=True):
@@ -250,6 +257,13 @@ class Settings(Struct, frozen=True, rename="camel", kw_only=True):
     enabled: Annotated[bool, Meta(description="Whether suggestions are given at all.")] = True
     disabled_languages: Annotated[
         tuple[str, ...], Meta(description="Language ids (as the editor names them) with no suggestions.")
+    ] = ()
+    disabled_contexts: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(?:[^:]*:)?(?:comment|string)$")], ...],
+        Meta(
+            description="Places with no automatic suggestions: comment, string, or for one language only, as in"
+            " python:comment."
+        ),
     ] = ()
     log_level: Annotated[
         Literal["off", "error", "warning", "info", "debug"], Meta(description="What is written to the log.")

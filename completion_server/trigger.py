@@ -148,6 +148,14 @@ def _line_opens(document: Document, line: int, text: str, pattern: re.Pattern[st
     return not any(node_type in _NO_BLOCK_AFTER_COLON for node_type in types[1:2])
 
 
+def kind_of_place(document: Document, position: Position) -> str:
+    """``comment`` or ``string`` where the cursor is in one, "" in code and prose."""
+    document = without_prose(document, position.line)
+    if document.language_id in _PROSE:
+        return ""
+    return _kind_of_text(document, position.line, document.line_prefix(position))
+
+
 def _kind_of_text(document: Document, line: int, before: str) -> str:
     """``comment`` or ``string`` if the end of ``before`` is in one, "" in code.
 

@@ -27,6 +27,7 @@ class Rule(Enum):
 RULES: Mapping[str, Rule] = {
     "enabled": Rule.FREE,
     "disabled_languages": Rule.FREE,
+    "disabled_contexts": Rule.FREE,
     "log_level": Rule.NOT_DEBUG,
     "trust_workspace": Rule.NEVER,
     "model.name": Rule.AGREED,
@@ -59,6 +60,7 @@ RULES: Mapping[str, Rule] = {
     "generation.max_cpu_percent": Rule.UP_TO_DEFAULT,
     "generation.seed": Rule.FREE,
     "generation.suggestions": Rule.FREE,
+    "generation.on_battery": Rule.FREE,
     "context.max_prompt_tokens": Rule.UP_TO_DEFAULT,
     "context.max_suffix_tokens": Rule.UP_TO_DEFAULT,
     "context.cross_file": Rule.NOT_ON,

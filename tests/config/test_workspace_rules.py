@@ -30,7 +30,9 @@ OTHER_VALUES: dict[str, Any] = {
     "context.cross_file": "on",
     "context.local_ngrams": "on",
     "generation.suggestions": "eager",
+    "generation.on_battery": "quiet",
     "disabled_languages": ["python"],
+    "disabled_contexts": ["comment"],
     "generation.seed": 7,
     "generation.max_cpu_percent": 100,
     "generation.temperature": 1.5,
@@ -82,6 +84,8 @@ def test_the_harmless_settings_are_these() -> None:
     assert {name for name, rule in RULES.items() if rule is Rule.FREE} == {
         "enabled",
         "disabled_languages",
+        "disabled_contexts",
+        "generation.on_battery",
         "model.offline",
         "latency.max_debounce_ms",
         "generation.temperature",

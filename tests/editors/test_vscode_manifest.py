@@ -64,6 +64,7 @@ def test_every_setting_of_the_server_is_there_with_its_default() -> None:
 HARMLESS = {
     "enabled",
     "disabledLanguages",
+    "disabledContexts",
     "model.offline",
     "latency.maxDebounceMs",
     "generation.temperature",
@@ -72,6 +73,7 @@ HARMLESS = {
     "generation.lookAhead",
     "generation.seed",
     "generation.suggestions",
+    "generation.onBattery",
     "log.acceptance",
     "log.traces",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from completion_server.document import Document, Position
 from completion_server.engine.engine import GenerationResult, GenerationStats
 from completion_server.engine.writing import Generation
 from completion_server.model import Prompt, SamplingParams
+from completion_server.power import PowerSource
 from completion_server.request import (
     CancellationToken,
     CompletionRequest,
@@ -490,7 +492,8 @@ def test_a_place_is_read_wherever_it_is() -> None:
 
 
 def test_status_is_the_engines() -> None:
-    assert make_service(ScriptedEngine())[0].status() == {"model": "scripted"}
+    status = make_service(ScriptedEngine())[0].status()
+    assert status == {"model": "scripted", "is_on_battery": False, "is_saving_power": False}
 
 
 @pytest.mark.parametrize(("text", "num_shown"), [("abc", 3), ("ab)  ", 2), ("  ", 0)])
@@ -531,3 +534,53 @@ def test_nothing_of_a_closed_document_stays() -> None:
     assert not any(
         vars(service._completion_cache)[name] for name in ("_entries", "_nothing", "_recent", "_drafts")
     )
+
+
+@pytest.mark.parametrize(
+    ("marked", "disabled", "is_asked"),
+    [
+        ("x = 1  # soˇ\n", ("comment",), False),
+        ("x = 1  # soˇ\n", ("python:comment",), False),
+        ("x = 1  # soˇ\n", ("go:comment", "string"), True),
+        ("x = 1  # soˇ\n", (), True),
+        ("x = 'soˇ\n", ("string",), False),
+        ("x = 'so ˇ me' + more\n", ("string",), False),
+        ("f('a ˇ b', c)\n", ("python:string",), False),
+        ('def f():\n    """Text ˇ\n', ("string",), False),
+        ("x = f'{ˇ\n", ("comment",), True),
+        ("x = 1 + ˇ\n", ("comment", "string"), True),
+        ("# a comment above\nx = ˇ\n", ("comment",), True),
+        ("x = 'a' + ˇ\n", ("string",), True),
+    ],
+)
+def test_contexts_that_the_settings_disable(marked: str, disabled: tuple[str, ...], is_asked: bool) -> None:
+    engine = ScriptedEngine("1 + 2")
+    service, _ = make_service(engine, Settings(disabled_contexts=disabled))
+    completion = service.complete(make_request(marked))
+    assert (engine.num_calls > 0) == is_asked
+    if not is_asked:
+        assert "disabled in the settings" in str(completion.trace["reason"])
+        service.complete(make_request(marked, trigger=TriggerKind.INVOKED))
+        assert engine.num_calls == 1, "on request they come all the same"
+
+
+def test_on_battery_nothing_is_prepared_if_the_settings_say_so() -> None:
+    for on_battery, plugged, num_prefills in (("quiet", False, 0), ("quiet", True, 1), ("same", False, 1)):
+        engine = ScriptedEngine("foo")
+        settings = Settings(generation=GenerationSettings(on_battery=on_battery))
+        service, _ = make_service(engine, settings)
+        service.power = PowerSource(lambda plugged=plugged: SimpleNamespace(power_plugged=plugged))
+        service.prefill_place(make_request("x = ˇ\n"))
+        assert engine.num_prefills == num_prefills
+        assert service.status()["is_on_battery"] is not plugged
+        assert service.status()["is_saving_power"] is (num_prefills == 0)
+
+
+def test_a_machine_that_cannot_tell_is_plugged_in() -> None:
+    def fail() -> None:
+        raise AttributeError("sensors_battery")
+
+    for read in (lambda: None, fail, lambda: SimpleNamespace(power_plugged=None)):
+        power = PowerSource(read)
+        power.refresh()
+        assert not power.is_battery

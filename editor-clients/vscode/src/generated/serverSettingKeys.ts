@@ -3,6 +3,7 @@
 export const SERVER_SETTING_KEYS: readonly string[] = [
   "enabled",
   "disabledLanguages",
+  "disabledContexts",
   "logLevel",
   "trustWorkspace",
   "model.name",
@@ -35,6 +36,7 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
   "generation.maxCpuPercent",
   "generation.seed",
   "generation.suggestions",
+  "generation.onBattery",
   "context.maxPromptTokens",
   "context.maxSuffixTokens",
   "context.crossFile",
@@ -51,6 +53,7 @@ export const SERVER_SETTING_KEYS: readonly string[] = [
 export const HARMLESS_KEYS: readonly string[] = [
   "enabled",
   "disabledLanguages",
+  "disabledContexts",
   "model.offline",
   "latency.maxDebounceMs",
   "generation.temperature",
@@ -59,6 +62,7 @@ export const HARMLESS_KEYS: readonly string[] = [
   "generation.lookAhead",
   "generation.seed",
   "generation.suggestions",
+  "generation.onBattery",
   "log.acceptance",
   "log.traces",
 ];
