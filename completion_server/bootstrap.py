@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 
 from completion_server.config import ModelSettings, Settings
 from completion_server.errors import (
-    CompletionServerError,
-    ConfigError,
     ModelError,
     SharedEngineError,
     UnsupportedModelError,
@@ -190,17 +188,15 @@ def _gate(settings: Settings) -> Gate:
     name = settings.model.name
     try:
         calibration = packaged_calibration(origin_of(name))
-    except ConfigError as error:
-        _log.error("%s", error)
+    except Exception as error:  # noqa: BLE001 - nothing that is optional keeps a model from being loaded
+        _log.error("what appears by itself is not filtered: %s", error)
         calibration = None
     shift = 0.0
     if settings.log.acceptance and calibration is not None:
         try:
-            rows = read_rows(state_dir() / DATABASE_NAME)
-        except (CompletionServerError, OSError) as error:
-            _log.warning("%s", error)
-        else:
-            shift = recalibration_shift(*acceptance(rows, name))
+            shift = recalibration_shift(*acceptance(read_rows(state_dir() / DATABASE_NAME), name))
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.warning("what was accepted before is not used: %s", error)
     return Gate(calibration, shift)
 
 

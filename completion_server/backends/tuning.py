@@ -14,6 +14,9 @@ import msgspec
 
 from completion_server.backends.threads import num_usable_cores
 from completion_server.config import ModelSettings
+from completion_server.safe_files import read_bounded
+
+_MAX_BYTES = 1 << 16
 
 
 class Tuning(msgspec.Struct, frozen=True):
@@ -36,8 +39,10 @@ def with_tuning(settings: ModelSettings, directory: Path, cache_dir: Path) -> Mo
 
 def read_tuning(directory: Path, cache_dir: Path) -> Tuning:
     """What was found before; nothing when there is none for this model on this machine."""
-    with contextlib.suppress(OSError, ValueError, msgspec.ValidationError):
-        tuning = msgspec.json.decode(_path(directory, cache_dir).read_bytes(), type=Tuning)
+    with contextlib.suppress(
+        OSError, ValueError, RuntimeError
+    ):  # the last: a loop of links, JSON nested too deeply
+        tuning = msgspec.json.decode(read_bounded(_path(directory, cache_dir), _MAX_BYTES), type=Tuning)
         is_known = tuning.dtype in {"auto", "int8", "float32", "bfloat16"} and tuning.engine in {"auto", "llama"}
         if is_known and 0 <= tuning.num_threads <= 256:
             return tuning

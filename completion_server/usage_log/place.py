@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import platformdirs
+
+from completion_server.safe_files import FileRefusedError
 
 DATABASE_NAME = "usage.sqlite3"
 TRACES_NAME = "traces.jsonl"
@@ -17,7 +20,14 @@ def state_dir() -> Path:
 
 
 def make_private(path: Path) -> None:
-    """Create ``path`` with its folder, for the user alone; an existing file keeps its content. Raises OSError."""
+    """Create ``path`` with its folder, for the user alone; an existing file keeps its content. Raises OSError.
+
+    Also for anything but a regular file, which is not waited for.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | getattr(os, "O_NONBLOCK", 0), 0o600)
+    is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    os.close(descriptor)
+    if not is_regular:
+        raise FileRefusedError(f"{path} is not a regular file")
     path.chmod(0o600)

@@ -7,22 +7,18 @@ import sqlite3
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+from msgspec import Meta
 
 from completion_server.errors import RequestError
 from completion_server.usage_log.place import make_private
+from completion_server.usage_log.schema import check_file, check_table, is_damage, migrate, set_aside
 
 MAX_AGE_DAYS = 90
 _BUSY_SECONDS = 2.0
 _DAY_SECONDS = 86_400
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS suggestion (
-    key TEXT PRIMARY KEY, shown_at REAL NOT NULL, language TEXT NOT NULL, model TEXT NOT NULL,
-    kind TEXT NOT NULL, score REAL, num_chars INTEGER NOT NULL, num_lines INTEGER NOT NULL,
-    latency_ms REAL NOT NULL, is_confirmed INTEGER NOT NULL DEFAULT 0,
-    outcome TEXT NOT NULL DEFAULT 'open', num_accepted_chars INTEGER NOT NULL DEFAULT 0, num_kept_chars INTEGER
-)
-"""
 
 
 @dataclass(frozen=True)
@@ -48,23 +44,38 @@ def now() -> float:
     return datetime.now(timezone.utc).timestamp()
 
 
+class _Row(TypedDict):
+    """What a row must have; see ``ShownSuggestion``."""
+
+    key: str
+    shown_at: Annotated[float, Meta(ge=0, lt=1e11)]
+    language: str
+    model: str
+    kind: str
+    score: float | None
+    num_chars: int
+    num_lines: int
+    latency_ms: float
+    outcome: str
+    num_accepted_chars: int
+    num_kept_chars: int | None
+
+
 class UsageStore:
     """A connection that writes; for one thread. All methods raise ``sqlite3.Error``."""
 
     def __init__(self, path: Path) -> None:
-        """Create or open ``path`` and drop rows older than MAX_AGE_DAYS. Also raises OSError."""
-        make_private(path)
-        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+        """Create or open ``path`` and drop rows older than MAX_AGE_DAYS. Also raises OSError.
+
+        What is no log, or one of a newer version, is set aside.
+        """
         try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            with self._connection:
-                self._connection.execute(_SCHEMA)
-                oldest = now() - MAX_AGE_DAYS * _DAY_SECONDS
-                self._connection.execute("DELETE FROM suggestion WHERE shown_at < ?", (oldest,))
-        except sqlite3.Error:
-            self._connection.close()
-            raise
+            self._connection = _opened(path)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            set_aside(path, error)
+            self._connection = _opened(path)
 
     def add(self, shown: ShownSuggestion) -> None:
         """A suggestion was sent to the editor."""
@@ -110,22 +121,47 @@ def read_rows(path: Path, since: float = 0.0) -> list[dict[str, Any]]:
     """All rows shown since then (seconds since 1970), oldest first; none where there is no log.
 
     Raises RequestError when ``path`` cannot be read as a log."""
-    if not path.exists():
-        return []
     try:
+        check_file(path)
+        if not path.exists():
+            return []
         with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
+            if not path.stat().st_size:
+                return []
+            check_table(connection)
             connection.row_factory = sqlite3.Row
             query = "SELECT * FROM suggestion WHERE shown_at >= ? ORDER BY shown_at"
-            return [dict(row) for row in connection.execute(query, (since,))]
-    except sqlite3.Error as error:
+            rows = [dict(row) for row in connection.execute(query, (since,))]
+        msgspec.convert(rows, list[_Row])  # a column of SQLite may hold any type
+        return rows
+    except (sqlite3.Error, OSError, msgspec.ValidationError) as error:
         raise RequestError(
             f"{path} cannot be read ({error}); `completion-server stats --clear` removes it"
         ) from error
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    """A connection to a log of this version. Raises sqlite3.Error and OSError."""
+    check_file(path)
+    make_private(path)
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        migrate(connection)
+        with connection:
+            oldest = now() - MAX_AGE_DAYS * _DAY_SECONDS
+            connection.execute("DELETE FROM suggestion WHERE shown_at < ?", (oldest,))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def delete_log(path: Path) -> bool:
     """Remove the log; whether there was one. Raises OSError."""
     existed = path.exists()
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for name in (path.name, f"{path.name}.unusable"):
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(name + suffix).unlink(missing_ok=True)
     return existed

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from completion_server.safe_files import read_bounded
 from completion_server.usage_log.place import make_private
 
 _MAX_BYTES = 512 * 1024
+_MAX_READ_BYTES = 64 << 20  # one trace may be long
 
 
 def append_trace(path: Path, trace: Mapping[str, object], max_bytes: int = _MAX_BYTES) -> None:
@@ -26,7 +28,7 @@ def read_traces(path: Path, num_traces: int) -> list[dict[str, Any]]:
     traces: list[dict[str, Any]] = []
     for each in (_old(path), path):
         try:
-            lines = each.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_bounded(each, _MAX_READ_BYTES).decode("utf-8", "replace").splitlines()
         except OSError:
             continue
         traces += [trace for line in lines if (trace := _decode(line)) is not None]
@@ -46,6 +48,6 @@ def _old(path: Path) -> Path:
 def _decode(line: str) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from completion_server.usage_log.place import DATABASE_NAME, TRACES_NAME, state_dir
+from completion_server.usage_log.schema import is_damage, set_aside
 from completion_server.usage_log.store import UsageStore
 from completion_server.usage_log.traces import append_trace
 
@@ -31,6 +32,7 @@ class UsageWriter:
         self._thread: threading.Thread | None = None
         self._store: UsageStore | None = None
         self._is_broken = False
+        self._said: set[str] = set()
         self._can_trace = True
 
     def write(self, change: Change) -> None:
@@ -50,8 +52,13 @@ class UsageWriter:
 
     def _put(self, task: Callable[[], None]) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="usage log", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="usage log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no more threads
+                self._say_once("the usage log could not be written: %s", error)
+                return
+            self._thread = thread
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(task)
 
@@ -75,14 +82,26 @@ class UsageWriter:
         try:
             if self._store is None:
                 self._store = UsageStore(self._path(DATABASE_NAME))
-            change(self._store)
+            self._change_or_begin_anew(self._store, change)
         except sqlite3.OperationalError as error:
             # Locked for long, or the disk is full: this one is lost, the next may not be.
             self._is_broken = self._store is None
-            log.warning("the usage log could not be written: %s", error)
+            self._say_once("the usage log could not be written: %s", error)
         except (sqlite3.Error, OSError) as error:
             self._is_broken = True
-            log.warning("the usage log is off: %s", error)
+            self._say_once("the usage log is off: %s", error)
+
+    def _change_or_begin_anew(self, store: UsageStore, change: Change) -> None:
+        try:
+            change(store)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            store.close()
+            self._store = None
+            set_aside(self._path(DATABASE_NAME), error)
+            self._store = UsageStore(self._path(DATABASE_NAME))
+            change(self._store)
 
     def _append(self, trace: Mapping[str, object]) -> None:
         if not self._can_trace:
@@ -92,3 +111,8 @@ class UsageWriter:
         except OSError as error:
             self._can_trace = False
             log.warning("traces are not written: %s", error)
+
+    def _say_once(self, message: str, error: Exception) -> None:
+        if str(error) not in self._said:
+            self._said.add(str(error))
+            log.warning(message, error)

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from completion_server.cli import explain_command
 from completion_server.cli.app import app
-from completion_server.errors import RequestError
 from completion_server.usage_log.place import DATABASE_NAME, TRACES_NAME, state_dir
 from completion_server.usage_log.store import MAX_AGE_DAYS, ShownSuggestion, UsageStore, now, read_rows
 from completion_server.usage_log.summary import acceptance, decoding_waste, percentile, summarise
@@ -83,17 +82,6 @@ def test_the_writer_writes_on_its_own_thread(tmp_path: Path) -> None:
     writer.close(30)
     assert [row["key"] for row in read_rows(tmp_path / DATABASE_NAME)] == ["a"]
     assert read_traces(tmp_path / TRACES_NAME, 5) == [{"reason": "x"}]
-
-
-def test_a_corrupt_log_is_left_alone_and_harms_nobody(tmp_path: Path) -> None:
-    path = tmp_path / DATABASE_NAME
-    path.write_bytes(b"not a database, but long enough to be looked at" * 40)
-    writer = UsageWriter(tmp_path)
-    writer.write(lambda store: store.add(shown("a")))
-    writer.write(lambda store: store.add(shown("b")))
-    writer.close(30)
-    with pytest.raises(RequestError, match="--clear"):
-        read_rows(path)
 
 
 def test_a_folder_that_cannot_be_made_harms_nobody(tmp_path: Path) -> None:
