@@ -10,6 +10,7 @@ CompletionServerError
     ├── ModelNotFoundError      no such model here, and not allowed or able to fetch it
     ├── ModelFormatError        files of a kind or shape that is refused or not understood
     ├── ModelFetchError         the download failed or did not match its hash
+    ├── DamagedModelError       files that are not what was installed, or compute no numbers
     └── UnsupportedModelError   an architecture that the engine cannot drive
 
 Third-party errors are mapped to these at the boundary where they arise. The message is written for the
@@ -58,6 +59,10 @@ class ModelFormatError(ModelError):
 
 class ModelFetchError(ModelError):
     """The download failed or did not match its hash."""
+
+
+class DamagedModelError(ModelError):
+    """Files that are not what was installed, or that compute no numbers."""
 
 
 class UnsupportedModelError(ModelError):

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
+from completion_server.errors import DamagedModelError
 from completion_server.model import BranchingLM, CausalLM, KVCache, Logits
 
 # A stored sequence is continued when it shares at least this much with the prompt, in tokens and as a share of
@@ -99,7 +100,7 @@ class CachedSequence:
     def feed(self, token_ids: Sequence[int], num_logits: int) -> Logits:
         """One forward pass: append ``token_ids``; logits (num_logits, V) after the last of them."""
         began = time.perf_counter()
-        logits = self._model.forward(token_ids, self._kv_cache, num_logits)
+        logits = _finite(self._model.forward(token_ids, self._kv_cache, num_logits))
         self._note_pass(began, len(token_ids))
         self._token_ids.extend(token_ids)
         return logits
@@ -122,7 +123,7 @@ class CachedSequence:
         """
         assert isinstance(self._model, BranchingLM)
         began = time.perf_counter()
-        logits = self._model.forward_branches(token_ids, self._kv_cache, positions, visible)
+        logits = _finite(self._model.forward_branches(token_ids, self._kv_cache, positions, visible))
         self._note_pass(began, len(token_ids))
         return logits
 
@@ -214,3 +215,13 @@ class PrefixCache:
 
 def _new_lru(max_bytes: int) -> LRUCache[int, CachedSequence]:
     return LRUCache(max(max_bytes, 1), getsizeof=lambda sequence: max(sequence.num_bytes, 1))
+
+
+def _finite(logits: Logits) -> Logits:
+    """``logits``, if all are numbers. The largest is none where any is none, and finding it takes microseconds."""
+    if logits.size and not np.isfinite(logits.max()):
+        raise DamagedModelError(
+            "the model computes no numbers (NaN or infinity), so its files are damaged or its weight type does not"
+            " suit it: run `completion-server models pull NAME --force`, or set model.dtype to float32"
+        )
+    return logits

@@ -18,7 +18,7 @@ from enum import Enum
 from functools import partial
 
 from completion_server.config import Settings
-from completion_server.errors import CompletionServerError, SharedEngineError
+from completion_server.errors import CompletionServerError, ModelError, SharedEngineError
 from completion_server.lsp.debounce import Debounce
 from completion_server.lsp.job import (
     BuildService,
@@ -378,7 +378,8 @@ class CompletionWorker:
             completion = service.complete(request)
         except BaseException as error:  # noqa: BLE001 - logged; the thread must live on
             self._log_once("a request failed", error)
-            reason = str(error) if isinstance(error, SharedEngineError) else type(error).__name__
+            is_told = isinstance(error, SharedEngineError | ModelError)  # their messages hold no text of documents
+            reason = str(error) if is_told else type(error).__name__
             completion = Completion.empty(FinishReason.ERROR, {"reason": reason})
         with self._condition:
             self._running = None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from completion_server.engine.prefix_cache import PrefixCache
-from tests.support.engines import shared_model
+from completion_server.errors import DamagedModelError
+from tests.support.engines import CountingModel, generate, make_engine, make_prompt, shared_model
 
 MODEL = shared_model("native:llama")
 BYTES_PER_SEQUENCE = 2 * 2 * 2 * 8 * 256 * 8  # layers, k and v, kv heads, head dim, capacity, float64
@@ -104,3 +109,19 @@ def test_what_is_given_out_is_always_a_prefix_and_within_budget(prompts: list[li
                 sequence.feed(rest, 0)
         assert cache.num_bytes <= budget * BYTES_PER_SEQUENCE
         assert cache.num_sequences <= budget
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_computes_no_numbers_is_named(value: float) -> None:
+    model = CountingModel(shared_model("native:llama"))
+    forward = model.forward
+
+    def damaged(*arguments: Any, **options: Any) -> Any:
+        logits = np.array(forward(*arguments, **options))
+        logits[-1, 3] = value
+        return logits
+
+    model.forward = damaged  # type: ignore[method-assign]
+    engine = make_engine(model=model)
+    with pytest.raises(DamagedModelError, match="models pull"):
+        generate(engine, make_prompt("def f("))
