@@ -13,15 +13,19 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
+from completion_server.backends.config_limits import check_config
 from completion_server.backends.native_config import NativeConfig, is_native
 from completion_server.backends.threads import choose_num_threads
 from completion_server.backends.tuning import with_tuning
 from completion_server.backends.weight_files import weight_paths
 from completion_server.config import ModelSettings, limit_thread_spinning
-from completion_server.errors import ModelFormatError, UnsupportedModelError
+from completion_server.errors import ModelError, ModelFormatError, UnsupportedModelError
 from completion_server.model import CausalLM
+from completion_server.safe_files import read_bounded
 
 Progress = Callable[[str, float | None], None]
+
+_MAX_CONFIG_BYTES = 4 << 20
 
 # What drivers leave on a disk: NVIDIA's and AMD's on Linux, Windows' inside its Linux, NVIDIA's on Windows.
 _DRIVER_TRACES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
@@ -46,6 +50,24 @@ def load_model(directory: Path, settings: ModelSettings, cache_dir: Path, progre
     What is made from the weights is kept in ``cache_dir``, and what ``doctor`` found best is read there.
     """
     config = read_config(directory)
+    try:
+        return _load(directory, config, settings, cache_dir, progress)
+    except ModelError as error:
+        if str(directory) in str(error):
+            raise
+        raise type(error)(f"the model in {directory} cannot be loaded: {error}") from error
+    except MemoryError as error:
+        raise ModelError(f"there is not enough memory for the model in {directory}; try a smaller one") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFormatError(
+            f"the model in {directory} cannot be loaded, its files do not fit together"
+            f" ({type(error).__name__}: {error}); fetch it again"
+        ) from error
+
+
+def _load(
+    directory: Path, config: dict[str, Any], settings: ModelSettings, cache_dir: Path, progress: Progress
+) -> LoadedModel:
     settings = with_tuning(settings, directory, cache_dir)
     if wants_int8(config, settings):
         return _load_int8(directory, config, settings, cache_dir, progress)
@@ -71,15 +93,17 @@ def wants_int8(config: dict[str, Any], settings: ModelSettings) -> bool:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
+    """The content of ``config.json``, with sane numbers. Raises ModelFormatError."""
     path = directory / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_bounded(path, _MAX_CONFIG_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise ModelFormatError(f"{directory} has no config.json: not a model directory") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFormatError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise ModelFormatError(f"{path} is not a JSON object")
+    check_config(config, path)
     return config
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from completion_server.backends.config_limits import without_code
 from completion_server.backends.native import NativeModel
 from completion_server.backends.native_config import NativeConfig, is_native
 from completion_server.backends.weight_files import weight_paths
@@ -26,7 +27,7 @@ def load_torch_model(
     """The model in ``directory`` and the backend's name; ModelError says what is wrong and what to do."""
     if is_native(config):
         return _load_native(directory, config, dtype, device), "native"
-    return _load_with_transformers(directory, dtype, device), "transformers"
+    return _load_with_transformers(directory, config, dtype, device), "transformers"
 
 
 def choose_device(name: str) -> torch.device:
@@ -93,7 +94,9 @@ def _load_native(directory: Path, config: dict[str, Any], dtype: torch.dtype, de
             raise ModelFormatError(f"config.json and the weights in {directory} do not fit: {error}") from error
 
 
-def _load_with_transformers(directory: Path, dtype: torch.dtype, device: torch.device) -> Any:
+def _load_with_transformers(
+    directory: Path, config: dict[str, Any], dtype: torch.dtype, device: torch.device
+) -> Any:
     weight_paths(directory)
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
@@ -103,13 +106,28 @@ def _load_with_transformers(directory: Path, dtype: torch.dtype, device: torch.d
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            directory,
-            dtype=dtype,
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-        )
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        model = _from_pretrained(AutoModelForCausalLM, directory, config, dtype)
+    except Exception as error:
         raise UnsupportedModelError(f"transformers cannot load {directory}: {error}") from error
     return TransformersModel(model.to(device))
+
+
+def _from_pretrained(model_class: Any, directory: Path, config: dict[str, Any], dtype: torch.dtype) -> Any:
+    """The model, with a config that names no code, and with an implementation of attention that torch brings."""
+    from transformers import AutoConfig
+
+    values = without_code(config)
+    own_config = AutoConfig.for_model(values.pop("model_type", ""), **values)
+    options = {
+        "config": own_config,
+        "dtype": dtype,
+        "trust_remote_code": False,
+        "use_safetensors": True,
+        "local_files_only": True,
+    }
+    try:
+        return model_class.from_pretrained(directory, attn_implementation="sdpa", **options)
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error) and "sdpa" not in str(error):
+            raise
+        return model_class.from_pretrained(directory, attn_implementation="eager", **options)
