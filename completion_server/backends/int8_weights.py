@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from completion_server.backends.native_config import NativeConfig
 from completion_server.backends.weight_files import WeightFiles
+from completion_server.catalog.checksums import find_damaged, record
 from completion_server.errors import ModelFormatError
 
 BLOCK = 16
@@ -60,8 +61,9 @@ def load_int8_weights(config: NativeConfig, paths: Sequence[Path], cache_dir: Pa
     ``L.mlp_norm``, ``norm``. Raises ModelFormatError when config and weights do not fit.
     """
     kept = _kept_path(paths, cache_dir)
-    with contextlib.suppress(ModelFormatError):
-        return WeightFiles([kept])
+    if _is_whole(kept):
+        with contextlib.suppress(ModelFormatError):
+            return WeightFiles([kept])
     try:
         arrays = dict(_quantized(config, WeightFiles(paths)))
     except (KeyError, ValueError) as error:
@@ -73,14 +75,32 @@ def load_int8_weights(config: NativeConfig, paths: Sequence[Path], cache_dir: Pa
         return WeightFiles.of_arrays(arrays)
 
 
+def _is_whole(kept: Path) -> bool:
+    """Whether int8 weights are there, and are what was written."""
+    try:
+        damaged = find_damaged(kept.parent, [kept], _checksums_of(kept))
+    except OSError:
+        return False
+    if damaged is not None:
+        _log.warning("the int8 weights %s are damaged and are made again", kept)
+    return damaged is None
+
+
+def _checksums_of(kept: Path) -> Path:
+    return kept.with_suffix(".checksums.json")
+
+
 def _kept_path(paths: Sequence[Path], cache_dir: Path) -> Path:
-    """One name per place and content; content by size and time of change, as reading all of it takes long."""
-    place = hashlib.sha256(str(paths[0].resolve().parent).encode()).hexdigest()[:16]
+    """One name per place and content; content by size and time of change, as reading all of it takes long.
+
+    The format belongs to the place, so that another version of this program keeps weights of its own.
+    """
+    place = hashlib.sha256(f"{_FORMAT} {paths[0].resolve().parent}".encode()).hexdigest()[:16]
     try:
         facts = [(path.name, (status := path.stat()).st_size, status.st_mtime_ns) for path in paths]
     except OSError as error:
         raise ModelFormatError(f"weights in {paths[0].parent} cannot be read: {error}") from error
-    content = hashlib.sha256(repr((_FORMAT, BLOCK, facts)).encode()).hexdigest()[:16]
+    content = hashlib.sha256(repr((BLOCK, facts)).encode()).hexdigest()[:16]
     return cache_dir / "int8" / f"{place}-{content}.safetensors"
 
 
@@ -91,12 +111,14 @@ def _keep(arrays: dict[str, npt.NDArray[np.generic]], path: Path, model: Path) -
     try:
         save_file(arrays, partial, metadata={"model": str(model)})
         partial.replace(path)
+        record(path.parent, [path], _checksums_of(path))
     finally:
         partial.unlink(missing_ok=True)
     for other in path.parent.glob("*.safetensors"):
         if other != path and (_place_of(other) == _place_of(path) or not _is_of_a_model(other)):
             with contextlib.suppress(OSError):
                 other.unlink()
+                _checksums_of(other).unlink(missing_ok=True)
     return WeightFiles([path])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import re
 import shutil
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ from completion_server.catalog.registry import (
 from completion_server.catalog.store import InstalledModel, ModelStore
 from completion_server.errors import ModelError, ModelFormatError, ModelNotFoundError
 
+_log = logging.getLogger(__name__)
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _KEY_BYTES = 1 << 20
 
@@ -49,6 +52,8 @@ class FetchPolicy:
     offline: bool = False
     allow_fetch: bool = True
     run_pip: PipRunner = run_pip
+    is_forced: bool = False
+    """Install again what is installed."""
 
     def check(self, name: str) -> None:
         """Raises ModelNotFoundError unless ``name``, which is not here, may be downloaded."""
@@ -117,16 +122,50 @@ def _resolve_entry(entry: ModelEntry, store: ModelStore, policy: FetchPolicy, pr
     if isinstance(entry.source, HubSource):
         return _resolve_hub(entry.name, entry.source, entry, store, policy, progress)
     source = entry.source
-    model = store.find(entry.name)
-    if model is None or not is_current(entry, model.manifest):
+
+    def is_wanted_model(manifest: Manifest) -> bool:
+        return is_current(entry, manifest)
+
+    variant = _variant_of(entry, source)
+    store.adopt(entry.name, variant, is_wanted_model)
+    model = store.find(entry.name, variant)
+    is_usable = model is not None and is_wanted_model(model.manifest) and not policy.is_forced
+    if model is None or not is_usable or _is_damaged(store, model):
         policy.check(entry.name)
+        # What another process installs meanwhile is used, unless what is there has to be replaced.
+        may_use = is_wanted_model if model is None else _never
         model = store.install(
             entry.name,
             lambda staging: _build_from_package(entry, source, staging, policy, progress),
             progress,
-            lambda manifest: is_current(entry, manifest),
+            may_use,
+            variant,
         )
+        store.remove_unused_variants(entry.name, variant)
+    store.note_use(model)
     return _resolved(model)
+
+
+def _never(_found: Manifest) -> bool:
+    return False
+
+
+def _variant_of(entry: ModelEntry, source: PackageSource) -> str:
+    """What the model's files depend on: versions of this program that differ in it keep models of their own."""
+    adapter = find_adapter(entry.adapter).sha256 if entry.adapter else ""
+    return hashlib.sha256(f"{CONVERTER_VERSION} {source.member_sha256} {adapter}".encode()).hexdigest()[:8]
+
+
+def _is_damaged(store: ModelStore, model: InstalledModel) -> bool:
+    """Whether a file of an installed model has changed; said in the log."""
+    try:
+        damaged = store.find_damaged(model)
+    except OSError as error:
+        _log.warning("%s cannot be read and is installed again: %s", model.name, error)
+        return True
+    if damaged is not None:
+        _log.warning("%s is damaged; %s is installed again", damaged, model.name)
+    return damaged is not None
 
 
 def _build_from_package(
@@ -169,10 +208,11 @@ def _resolve_hub(
 ) -> ResolvedModel:
     fim_format = entry.fim_format if entry is not None else None
     model = store.find(name)
-    if model is not None and model.manifest.source == _hub_source(source):
+    is_here = model is not None and model.manifest.source == _hub_source(source) and not policy.is_forced
+    if model is not None and is_here and not _is_damaged(store, model):
         return _resolved(model)
     cached = find_cached(source)
-    if cached is not None:
+    if cached is not None and model is None and not policy.is_forced:
         return ResolvedModel(name, cached, fim_format)
     policy.check(name)
     manifest = Manifest(
@@ -188,7 +228,10 @@ def _resolve_hub(
         location = path.relative_to(store.hub_dir.parent).as_posix()
         return replace(manifest, location=location, files=files, hashes={"commit": path.name})
 
-    return _resolved(store.install(name, build, progress, lambda found: found.source == manifest.source))
+    def is_usable(found: Manifest) -> bool:
+        return model is None and found.source == manifest.source
+
+    return _resolved(store.install(name, build, progress, is_usable))
 
 
 def _resolve_gguf(path: Path, store: ModelStore, progress: Progress) -> ResolvedModel:
@@ -216,9 +259,11 @@ def _resolve_gguf(path: Path, store: ModelStore, progress: Progress) -> Resolved
     def is_current_conversion(manifest: Manifest) -> bool:
         return manifest.converter_version == CONVERTER_VERSION
 
-    model = store.find(name)
-    if model is None or not is_current_conversion(model.manifest):
-        model = store.install(name, build, progress, is_current_conversion)
+    variant = f"c{CONVERTER_VERSION}"
+    store.adopt(name, variant, is_current_conversion)
+    model = store.find(name, variant)
+    if model is None or not is_current_conversion(model.manifest) or _is_damaged(store, model):
+        model = store.install(name, build, progress, is_current_conversion if model is None else _never, variant)
         _remove_older_conversions(store, model)
     return _resolved(model)
 

