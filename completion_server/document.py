@@ -12,8 +12,6 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
-MAX_LINE_CHARS = 5_000
-"""A line of more characters is data (packed code, a table in JSON). Snapshots show that many of it."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -89,7 +87,6 @@ class LineBuffer:
 
     def __init__(self, text: str) -> None:
         self._lines = split_lines(text)
-        self._has_long_lines = _has_long_line(self._lines)
 
     @property
     def text(self) -> str:
@@ -100,8 +97,8 @@ class LineBuffer:
         return len(self._lines)
 
     def snapshot_lines(self) -> tuple[str, ...]:
-        """All lines, immutable; the strings are shared, only pointers are copied. Long lines are cut."""
-        return tuple(map(_cut, self._lines)) if self._has_long_lines else tuple(self._lines)
+        """All lines, immutable; the strings are shared, only pointers are copied."""
+        return tuple(self._lines)
 
     def position_from_client(self, line: int, character: int, encoding: PositionEncoding) -> Position:
         """A client position in code points, clamped to the text.
@@ -124,7 +121,6 @@ class LineBuffer:
         merged = lines[first][: start.column] + text + lines[last][end.column :]
         if first == last and not _LINE_END.search(text) and not self._touches_line_end(start, end):
             lines[first] = merged
-            self._has_long_lines = self._has_long_lines or _has_long_line([merged])
             return
         # A "\r" and a "\n" that come together become one line end: take the neighbours in and split anew.
         if first > 0 and lines[first - 1].endswith("\r") and merged.startswith("\n"):
@@ -137,28 +133,11 @@ class LineBuffer:
         if last + 1 < len(lines) and pieces[-1] == "":
             pieces.pop()  # the last piece is the line that follows, and it is there already
         lines[first : last + 1] = pieces
-        self._has_long_lines = self._has_long_lines or _has_long_line(pieces)
 
     def _touches_line_end(self, start: Position, end: Position) -> bool:
         """Whether the edit may join or split the line end of its own line or the one above."""
         line = self._lines[start.line]
         return start.column == 0 or end.column > len(line_body(line))
-
-
-def is_cut(line: str) -> bool:
-    """Whether a snapshot's ``line`` may lack its end."""
-    return len(line) >= MAX_LINE_CHARS
-
-
-def _has_long_line(lines: list[str]) -> bool:
-    return max(map(len, lines), default=0) > MAX_LINE_CHARS
-
-
-def _cut(line: str) -> str:
-    if len(line) <= MAX_LINE_CHARS:
-        return line
-    num_chars = len(line_body(line[-2:])) + len(line) - 2
-    return line[: min(num_chars, MAX_LINE_CHARS)] + line[num_chars:]
 
 
 def split_lines(text: str) -> list[str]:
@@ -183,7 +162,6 @@ def column_from_units(body: str, units: int, encoding: PositionEncoding) -> int:
     units = max(units, 0)
     if encoding is PositionEncoding.UTF32 or body.isascii():
         return min(units, len(body))
-    body = body[:units]  # no character takes less than one unit
     codec, width = ("utf-8", 1) if encoding is PositionEncoding.UTF8 else ("utf-16-le", 2)
     try:
         return len(body.encode(codec)[: width * units].decode(codec, "ignore"))

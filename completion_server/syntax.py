@@ -7,11 +7,8 @@ fetched.
 from __future__ import annotations
 
 import threading
-import time
 from functools import lru_cache
 from typing import Any
-
-from cachetools import TTLCache
 
 _GRAMMAR_OF_LANGUAGE_ID = {
     "bash": "bash",
@@ -89,12 +86,6 @@ def _parser_for(language_id: str, _thread: int) -> Any:
 
 
 _MAX_PARSED_CHARS = 12_000  # about 3 ms
-_MAX_PARSE_MS = 30.0
-_READ_BYTES = 1 << 16
-_KEY_BYTES = 512
-_GIVEN_UP_SECONDS = 60.0
-_given_up: TTLCache[tuple[str, bytes, int], bool] = TTLCache(256, _GIVEN_UP_SECONDS)
-_given_up_lock = threading.Lock()
 
 
 def parse(language_id: str, text: str) -> Any:
@@ -104,36 +95,8 @@ def parse(language_id: str, text: str) -> Any:
     """
     if grammar_of(language_id) is None or len(text) > _MAX_PARSED_CHARS:
         return None
-    return parse_within(language_id, text.encode("utf-8", "replace"), _MAX_PARSE_MS)
-
-
-def parse_within(language_id: str, data: bytes, max_ms: float, old_tree: Any = None) -> Any:
-    """The tree of ``data``; None without a grammar, or where parsing takes more than ``max_ms`` of processor time.
-
-    Some texts take a grammar quadratic time (a ``.ts`` file of ``#include <a>``). One that was given up is not
-    tried again for a while. Other threads get their turn while the parser asks whether it may go on.
-    """
     parser = parser_for(language_id)
-    key = language_id, data[:_KEY_BYTES], len(data) // _KEY_BYTES
-    with _given_up_lock:
-        if parser is None or key in _given_up:
-            return None
-    give_up_at = time.thread_time() + max_ms / 1000
-
-    def read(offset: int, _point: object) -> bytes:
-        return data[offset : offset + _READ_BYTES]
-
-    def is_late(*_progress: object) -> bool:
-        return time.thread_time() > give_up_at
-
-    trees = () if old_tree is None else (old_tree,)
-    try:
-        return parser.parse(read, *trees, encoding="utf8", progress_callback=is_late)
-    except ValueError:  # what py-tree-sitter makes of a parse that was stopped
-        parser.reset()
-        with _given_up_lock:
-            _given_up[key] = True
-        return None
+    return None if parser is None else parser.parse(text.encode("utf-8", "replace"))
 
 
 def count_errors(language_id: str, text: str) -> int | None:
@@ -165,11 +128,9 @@ class HoledText:
         self._before = before.encode("utf-8", "replace")
         self._after = after.encode("utf-8", "replace")
         self._is_short = len(before) + len(after) <= _MAX_PARSED_CHARS
-        self._language_id = language_id
-        self._tree: Any = None
-        if self._is_short:
-            self._tree = parse_within(language_id, self._before + self._after, _MAX_PARSE_MS)
-        self._counts: dict[tuple[str, int, int], int | None] = {}
+        self._parser: Any = parser_for(language_id) if self._is_short else None
+        self._tree: Any = None if self._parser is None else self._parser.parse(self._before + self._after)
+        self._counts: dict[tuple[str, int, int], int] = {}
 
     @property
     def num_errors(self) -> int | None:
@@ -178,14 +139,14 @@ class HoledText:
 
     def count_with(self, middle: str, num_dropped_before: int = 0, num_dropped_after: int = 0) -> int | None:
         """The same with ``middle`` at the place, and without so many characters to both sides of it."""
-        if self._tree is None:
+        if self._parser is None:
             return None
         key = middle, num_dropped_before, num_dropped_after
         if key not in self._counts:
             self._counts[key] = self._count(*key)
         return self._counts[key]
 
-    def _count(self, middle: str, num_dropped_before: int, num_dropped_after: int) -> int | None:
+    def _count(self, middle: str, num_dropped_before: int, num_dropped_after: int) -> int:
         # In characters, so that a place between two bytes cannot be meant.
         before = self._before.decode()[: -num_dropped_before or None].encode()
         after = self._after.decode()[num_dropped_after:].encode()
@@ -199,8 +160,7 @@ class HoledText:
             new_end,
             *(_point(*each) for each in ((old, len(before)), (old, old_end), (new, new_end))),
         )
-        changed = parse_within(self._language_id, new, _MAX_PARSE_MS, tree)
-        return None if changed is None else count_tree_errors(changed)
+        return count_tree_errors(self._parser.parse(new, tree))
 
 
 def _point(text: bytes, offset: int) -> tuple[int, int]:

@@ -48,7 +48,7 @@ CLOSERS_BY_WORD = {
     **dict.fromkeys(("lua", "ruby", "elixir", "julia"), _END),
 }
 """By language: what closes the block that a word at the end of a line opens."""
-_MAX_LINES_BACK, _MAX_WINDOW_CHARS = 50, 12_000
+_MAX_LINES_BACK = 50
 _TREE_LINES_BEFORE, _TREE_LINES_AFTER = 40, 2
 
 
@@ -181,10 +181,7 @@ def window_start(document: Document, line: int, num_lines: int) -> int:
 
     The first of those that are indented least: a function rather than the text of its docstring.
     """
-    earliest, num_chars = line, 0
-    while earliest > max(line - num_lines, 0) and num_chars <= _MAX_WINDOW_CHARS:
-        earliest -= 1
-        num_chars += len(document.lines[earliest])
+    earliest = max(line - num_lines, 0)
     if earliest == 0:
         return 0
     written = [number for number in range(earliest, line) if document.lines[number].strip()]

@@ -13,9 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from completion_server.syntax import grammar_of, parse_within
+from completion_server.syntax import grammar_of, parser_for
 
-_MAX_PARSE_MS = 50.0
 _MAX_IMPORTS = 200
 _SOURCE_ROOTS = ("", "src", "lib", "python", "include", "app")
 _SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mts", ".mjs", ".cjs", ".d.ts")
@@ -62,11 +61,11 @@ class Paths(Protocol):
 def find_imports(text: str, language_id: str) -> tuple[Import, ...]:
     """The imports in ``text``, in order; empty for languages whose imports are not known here."""
     read = _READERS.get(grammar_of(language_id) or "")
-    tree = None if read is None else parse_within(language_id, text.encode("utf-8", "replace"), _MAX_PARSE_MS)
-    if read is None or tree is None:
+    parser = parser_for(language_id)
+    if read is None or parser is None:
         return ()
     found: dict[Import, None] = {}
-    for each in read(tree.root_node):
+    for each in read(parser.parse(text.encode("utf-8", "replace")).root_node):
         found[each] = None
         if len(found) == _MAX_IMPORTS:
             break

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from completion_server.context.definition import Definition, Member
-from completion_server.syntax import parse_within
+from completion_server.syntax import parser_for
 
 _MAX_WHOLE_LINES = 10
 _MAX_LINE_CHARS = 120
 _MAX_MEMBERS = 150
 _MAX_SHORT_MEMBERS = 200
 _MAX_SHORT_CHARS = 60
-_MAX_PARSE_MS = 500.0
 _MAX_DEFINITIONS = 400
 _MAX_DEPTH = 6
 
@@ -61,14 +60,13 @@ _INDENT = "    "
 
 
 def outline(text: str, language_id: str) -> tuple[Definition, ...]:
-    """The top-level definitions of ``text`` in the order of the file; none for languages without a grammar
-    and for texts that take too long to parse."""
-    data = text.encode("utf-8", "replace")
-    tree = parse_within(language_id, data, _MAX_PARSE_MS)
-    if tree is None:
+    """The top-level definitions of ``text`` in the order of the file; none for languages without a grammar."""
+    parser = parser_for(language_id)
+    if parser is None:
         return ()
+    data = text.encode("utf-8", "replace")
     found: list[Definition] = []
-    for node in _top_level(tree.root_node):
+    for node in _top_level(parser.parse(data).root_node):
         definition = _definition(node, data)
         if definition is not None:
             found.append(definition)

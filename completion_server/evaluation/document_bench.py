@@ -12,14 +12,10 @@ from typing import NoReturn, TypeVar
 from lsprotocol import types
 from pygls.workspace import TextDocument
 
-from completion_server.document import Position
 from completion_server.lsp.documents import DocumentStore
 from completion_server.lsp.server import create_server
-from completion_server.request import TriggerKind
-from completion_server.trigger import decide_trigger
 
 SIZES = (1_000, 10_000, 50_000)
-LINE_SIZES = (200_000, 5_000_000)
 _LINE = "    result = some_function(argument_one, argument_two)  # comment {}\n"
 _Event = TypeVar("_Event")
 _URI = "file:///bench.py"
@@ -34,25 +30,7 @@ def run() -> dict[str, object]:
     A key press in the document alone, with the snapshot that a request takes, a new line with its snapshot, a
     key press from the message's bytes on, and the key press in pygls' document.
     """
-    by_size: dict[str, object] = {str(num_lines): _measure(num_lines) for num_lines in SIZES}
-    return {**by_size, **{f"1 line of {size:,} characters": _measure_line(size) for size in LINE_SIZES}}
-
-
-def _measure_line(size: int) -> dict[str, dict[str, float]]:
-    """Key presses in the middle of one long line, and the whole decision on a request there."""
-    character = "\u00e9"  # no short cut for ASCII
-    store = DocumentStore()
-    store.open(types.TextDocumentItem(_URI, "javascript", 1, character * size + "\n"))
-    versions = itertools.count(2)
-
-    def change_and_decide(event: types.TextDocumentContentChangePartial) -> None:
-        store.change(_URI, next(versions), [event])
-        document = store.snapshot(_URI)
-        assert document is not None
-        decide_trigger(document, document.clamp(Position(0, size)), TriggerKind.AUTOMATIC)
-
-    key_presses = [_insertion(0, size // 2 + number, "x") for number in range(_NUM_SLOW_KEY_PRESSES)]
-    return {"changeSnapshotAndDecide": _time_each(change_and_decide, key_presses)}
+    return {str(num_lines): _measure(num_lines) for num_lines in SIZES}
 
 
 def _measure(num_lines: int) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 from completion_server.config import EDITOR_SECTION
-from completion_server.document import MAX_LINE_CHARS, Document, is_cut
+from completion_server.document import Document
 from completion_server.lsp.commands import COMMAND_NAMES, execute_command
 from completion_server.lsp.configuration import section_of, sends_users_addresses, workspace_path
 from completion_server.lsp.convert import (
@@ -219,8 +219,6 @@ def inline_completion(
         if (reason := server.reason_to_skip(document)) is not None:
             return _refuse(server, uri, reason)
         request = _make_request(server, document, params)
-        if is_cut(document.lines[request.position.line]):
-            return _refuse(server, uri, f"the line has more than {MAX_LINE_CHARS:,} characters")
     except Exception:
         log.exception("a request could not be read")
         return types.InlineCompletionList(items=[])

@@ -5,13 +5,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from completion_server.document import (
-    MAX_LINE_CHARS,
     Document,
     LineBuffer,
     Position,
     PositionEncoding,
     column_from_units,
-    is_cut,
     line_body,
     split_lines,
     units_from_column,
@@ -109,28 +107,3 @@ def test_a_position_inside_a_character_moves_back(encoding: PositionEncoding, ex
     body = "😋x"
     found = [column_from_units(body, character, encoding) for character in range(len(expected))]
     assert found == expected
-
-
-LONG = "x" * MAX_LINE_CHARS
-
-
-@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r"])
-@pytest.mark.parametrize("body", ["", LONG, LONG + "y", "\u00e9" * 200_000, LONG[:-1], "\U0001f600" * 6000])
-def test_snapshots_show_long_lines_in_part(body: str, end: str) -> None:
-    buffer = LineBuffer(f"a\n{body}{end}")
-    lines = buffer.snapshot_lines()
-    assert lines[0] == "a\n"
-    assert lines[1] == body[:MAX_LINE_CHARS] + end
-    assert is_cut(lines[1]) == (len(body + end) >= MAX_LINE_CHARS)
-    assert buffer.text == f"a\n{body}{end}"
-
-
-def test_a_line_that_grows_and_shrinks_is_cut_while_it_is_long() -> None:
-    buffer = LineBuffer("ab\n")
-    buffer.replace(Position(0, 1), Position(0, 1), LONG)
-    assert buffer.snapshot_lines()[0] == "a" + LONG[1:] + "\n"
-    buffer.replace(Position(0, 1), Position(0, MAX_LINE_CHARS + 1), "")
-    assert buffer.snapshot_lines()[0] == "ab\n"
-    buffer.replace(Position(0, 0), Position(0, 0), f"1\n{LONG}22\n3")
-    assert buffer.snapshot_lines() == ("1\n", LONG + "\n", "3ab\n", "")
-    assert buffer.text == f"1\n{LONG}22\n3ab\n"

@@ -10,8 +10,6 @@ from completion_server.document import PositionEncoding, line_body
 from tests.document.strategies import PIECES, Edit, model_edit, model_lines, units
 from tests.support.raw_client import URI, RawClient, insertion, replacement
 
-COMPLETION = ["fake_completion()"]
-
 
 def server_hash(client: RawClient, uri: str = URI) -> str:
     documents = client.status(documents=True)["documents"]
@@ -97,21 +95,3 @@ def test_20_000_changes_leave_nothing_behind(client: RawClient) -> None:
 def test_notebooks_are_not_ours(client: RawClient) -> None:
     client.notify("notebookDocument/didOpen", {"notebookDocument": {}, "cellTextDocuments": []})
     assert client.status()["num_open_documents"] == 0
-
-
-@pytest.mark.parametrize("character", ["x", "\u00e9", "\U0001f600", "(", "'"])
-def test_no_suggestions_in_a_very_long_line(client: RawClient, character: str) -> None:
-    width = len(character.encode("utf-16-le")) // 2
-    text = f"first = 1\n{character * 2_000_000}\nlast = \n"
-    client.open(text)
-    long, last = client.ask(1, 1_500_000 * width), client.ask(2, 7)
-    assert client.items(long) == []
-    assert client.items(last) == COMPLETION
-    assert client.items(client.ask(1, 10)) == []
-    assert client.command("explain")["reason"] == "the line has more than 5,000 characters"
-    client.change(2, insertion(1, 1_000_000 * width, "yy"))
-    expected = f"first = 1\n{character * 1_000_000}yy{character * 1_000_000}\nlast = \n"
-    assert server_hash(client) == hash_of(expected)
-    client.change(3, replacement((1, 3 * width), (1, 2_000_000 * width + 2), ""))
-    assert client.items(client.ask(1, 2 * width)) == COMPLETION
-    assert server_hash(client) == hash_of(f"first = 1\n{character * 3}\nlast = \n")
