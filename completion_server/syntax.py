@@ -7,8 +7,11 @@ fetched.
 from __future__ import annotations
 
 import threading
+import time
 from functools import lru_cache
 from typing import Any
+
+from completion_server.bounded_parse import REPLY_SECONDS, parse_bounded
 
 _GRAMMAR_OF_LANGUAGE_ID = {
     "bash": "bash",
@@ -86,17 +89,38 @@ def _parser_for(language_id: str, _thread: int) -> Any:
 
 
 _MAX_PARSED_CHARS = 12_000  # about 3 ms
+_MAX_COUNTING_SECONDS = 0.06
+_MAX_REFUSED = 1_000
+_refused: set[tuple[str, int]] = set()
+"""Languages and hashes of texts that took too long: a place is asked about many times."""
 
 
 def parse(language_id: str, text: str) -> Any:
     """The tree-sitter ``Tree`` of ``text`` (byte offsets are of its UTF-8 form), None without a grammar.
 
-    More than a window's worth of text is not parsed: None as well.
+    Neither more than a window's worth of text is parsed, nor text that takes too long: None as well.
     """
-    if grammar_of(language_id) is None or len(text) > _MAX_PARSED_CHARS:
+    if grammar_of(language_id) is None or len(text) > _MAX_PARSED_CHARS or (language_id, hash(text)) in _refused:
         return None
+    return _parse(language_id, text, threading.get_ident())
+
+
+@lru_cache(maxsize=2)
+def _parse(language_id: str, text: str, _thread: int) -> Any:
+    """Remembered, as one decision asks several things of one text."""
     parser = parser_for(language_id)
-    return None if parser is None else parser.parse(text.encode("utf-8", "replace"))
+    if parser is None:
+        return None
+    tree = parse_bounded(parser, text.encode("utf-8", "replace"), REPLY_SECONDS)
+    if tree is None:
+        _refuse(language_id, text)
+    return tree
+
+
+def _refuse(language_id: str, text: str) -> None:
+    if len(_refused) >= _MAX_REFUSED:
+        _refused.clear()
+    _refused.add((language_id, hash(text)))
 
 
 def count_errors(language_id: str, text: str) -> int | None:
@@ -124,13 +148,14 @@ class HoledText:
     """
 
     def __init__(self, language_id: str, before: str, after: str) -> None:
-        """Without a grammar, or for more than a window's worth of text, all counts are None."""
+        """Without a grammar, and for text that is too long or takes too long, all counts are None."""
+        self._language_id = language_id
+        self._text = before + after
         self._before = before.encode("utf-8", "replace")
         self._after = after.encode("utf-8", "replace")
-        self._is_short = len(before) + len(after) <= _MAX_PARSED_CHARS
-        self._parser: Any = parser_for(language_id) if self._is_short else None
-        self._tree: Any = None if self._parser is None else self._parser.parse(self._before + self._after)
-        self._counts: dict[tuple[str, int, int], int] = {}
+        self._tree: Any = parse(language_id, self._text)
+        self._seconds_left = _MAX_COUNTING_SECONDS
+        self._counts: dict[tuple[str, int, int], int | None] = {}
 
     @property
     def num_errors(self) -> int | None:
@@ -139,14 +164,14 @@ class HoledText:
 
     def count_with(self, middle: str, num_dropped_before: int = 0, num_dropped_after: int = 0) -> int | None:
         """The same with ``middle`` at the place, and without so many characters to both sides of it."""
-        if self._parser is None:
+        if self._tree is None:
             return None
         key = middle, num_dropped_before, num_dropped_after
         if key not in self._counts:
             self._counts[key] = self._count(*key)
         return self._counts[key]
 
-    def _count(self, middle: str, num_dropped_before: int, num_dropped_after: int) -> int:
+    def _count(self, middle: str, num_dropped_before: int, num_dropped_after: int) -> int | None:
         # In characters, so that a place between two bytes cannot be meant.
         before = self._before.decode()[: -num_dropped_before or None].encode()
         after = self._after.decode()[num_dropped_after:].encode()
@@ -160,7 +185,14 @@ class HoledText:
             new_end,
             *(_point(*each) for each in ((old, len(before)), (old, old_end), (new, new_end))),
         )
-        return count_tree_errors(self._parser.parse(new, tree))
+        began = time.thread_time()
+        changed = parse_bounded(parser_for(self._language_id), new, min(REPLY_SECONDS, self._seconds_left), tree)
+        self._seconds_left -= time.thread_time() - began
+        if changed is not None:
+            return count_tree_errors(changed)
+        self._tree = None  # from here on nothing is known
+        _refuse(self._language_id, self._text)
+        return None
 
 
 def _point(text: bytes, offset: int) -> tuple[int, int]:
@@ -174,9 +206,12 @@ def node_types_at(language_id: str, text: str, offset: int) -> tuple[str, ...]:
     if tree is None:
         return ()
     at = len(text[:offset].encode("utf-8", "replace"))
-    node = tree.root_node.descendant_for_byte_range(at, at + 1)
-    types = []
-    while node is not None:
+    # From the root down: to ask a node for its parent takes as long as the way down is deep.
+    cursor = tree.walk()
+    types = [cursor.node.type]
+    while cursor.goto_first_child_for_byte(at) is not None:
+        node = cursor.node
+        if not node.start_byte <= at < node.end_byte:
+            break
         types.append(node.type)
-        node = node.parent
-    return tuple(types)
+    return tuple(reversed(types))

@@ -10,12 +10,17 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from completion_server.bounded_parse import REPLY_SECONDS, children_of, descendants, parse_bounded
 from completion_server.syntax import grammar_of, parser_for
 
 _MAX_IMPORTS = 200
+_MAX_MODULE_CHARS = 300
+_MAX_NAMES = 200
+"""What is longer, or names more, is a generated file: one path is tried for each name and directory."""
+_MAX_USE_DEPTH = 20
 _SOURCE_ROOTS = ("", "src", "lib", "python", "include", "app")
 _SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mts", ".mjs", ".cjs", ".d.ts")
 _MAX_FILES_PER_IMPORT = 8
@@ -59,14 +64,16 @@ class Paths(Protocol):
 
 
 def find_imports(text: str, language_id: str) -> tuple[Import, ...]:
-    """The imports in ``text``, in order; empty for languages whose imports are not known here."""
+    """The imports in ``text``, in order; empty where they are not known here, or where parsing takes long."""
     read = _READERS.get(grammar_of(language_id) or "")
     parser = parser_for(language_id)
     if read is None or parser is None:
         return ()
     found: dict[Import, None] = {}
-    for each in read(parser.parse(text.encode("utf-8", "replace")).root_node):
-        found[each] = None
+    tree = parse_bounded(parser, text.encode("utf-8", "replace"), REPLY_SECONDS)
+    for each in () if tree is None else read(tree.root_node):
+        if len(each.module) <= _MAX_MODULE_CHARS:
+            found[each if len(each.names) <= _MAX_NAMES else replace(each, names=each.names[:_MAX_NAMES])] = None
         if len(found) == _MAX_IMPORTS:
             break
     return tuple(found)
@@ -110,15 +117,15 @@ def _script(root: Any) -> Iterator[Import]:
         if source is None:
             yield from _required(node)
             continue
-        specifiers = list(_descendants(node, {"import_specifier", "export_specifier"}))
+        specifiers = list(descendants(node, {"import_specifier", "export_specifier"}))
         names = [_plain(each) for each in specifiers]
-        clause = next((each for each in node.named_children if each.type == "import_clause"), None)
-        first = clause.named_children[0] if clause is not None and clause.named_children else None
+        clause = next((each for each in children_of(node) if each.type == "import_clause"), None)
+        first = children_of(clause)[0] if clause is not None and children_of(clause) else None
         has_default = first is not None and first.type == "identifier"
         if has_default:
             names.append(_string(first))
-        space = next(iter(_descendants(node, {"namespace_import", "namespace_export"})), None)
-        alias = "" if space is None or not space.named_children else _string(space.named_children[0])
+        space = next(iter(descendants(node, {"namespace_import", "namespace_export"})), None)
+        alias = "" if space is None or not children_of(space) else _string(children_of(space)[0])
         yield Import(_unquoted(source), tuple(names), not specifiers and not has_default, alias)
 
 
@@ -127,23 +134,21 @@ def _required(node: Any) -> Iterator[Import]:
     is_export = node.type == "expression_statement"
     if is_export and not node.text.startswith(b"__exportStar("):
         return
-    for call in _descendants(node, {"call_expression"}):
-        calls = [call, *_descendants(call, {"call_expression"})]
+    for call in descendants(node, {"call_expression"}):
+        calls = [call, *descendants(call, {"call_expression"})]
         required = next((each for each in calls if each.text.startswith(b"require(")), None)
         arguments = None if required is None else required.child_by_field_name("arguments")
-        if arguments is not None and arguments.named_children:
-            name = None if is_export else node.named_children[0].child_by_field_name("name")
+        if arguments is not None and children_of(arguments):
+            name = None if is_export else children_of(node)[0].child_by_field_name("name")
             is_alias = name is not None and name.type == "identifier"
-            taken = [] if name is None or is_alias else list(_descendants(name, _TAKEN))
+            taken = [] if name is None or is_alias else list(descendants(name, _TAKEN))
             names = tuple(_string(each.child_by_field_name("key") or each) for each in taken)
-            yield Import(
-                _unquoted(arguments.named_children[0]), names, not names, _string(name) if is_alias else ""
-            )
+            yield Import(_unquoted(children_of(arguments)[0]), names, not names, _string(name) if is_alias else "")
         return
 
 
 def _go(root: Any) -> Iterator[Import]:
-    for node in _descendants(root, {"import_spec"}, {"import_declaration", "import_spec_list"}):
+    for node in descendants(root, {"import_spec"}, {"import_declaration", "import_spec_list"}):
         path = node.child_by_field_name("path")
         if path is not None:
             name = node.child_by_field_name("name")
@@ -167,14 +172,16 @@ def _rust(root: Any) -> Iterator[Import]:
             yield from _rust_use(argument, "")
 
 
-def _rust_use(node: Any, path: str) -> Iterator[Import]:
+def _rust_use(node: Any, path: str, depth: int = 0) -> Iterator[Import]:
+    if depth > _MAX_USE_DEPTH:
+        return
     if node.type == "use_list":
-        for child in node.named_children:
-            yield from _rust_use(child, path)
+        for child in children_of(node):
+            yield from _rust_use(child, path, depth + 1)
     elif node.type == "scoped_use_list":
         head, inner = node.child_by_field_name("path"), node.child_by_field_name("list")
         if inner is not None:
-            yield from _rust_use(inner, path if head is None else _joined(path, _string(head)))
+            yield from _rust_use(inner, path if head is None else _joined(path, _string(head)), depth + 1)
     elif node.type == "use_wildcard":
         yield Import(_joined(path, _string(node).removesuffix("::*")), (), True)
     else:
@@ -191,14 +198,14 @@ def _joined(path: str, name: str) -> str:
 
 def _java(root: Any) -> Iterator[Import]:
     for node in _statements(root, {"import_declaration"}):
-        name = next((each for each in node.named_children if each.type == "scoped_identifier"), None)
+        name = next((each for each in children_of(node) if each.type == "scoped_identifier"), None)
         if name is not None:
-            yield Import(_string(name), (), any(each.type == "asterisk" for each in node.named_children))
+            yield Import(_string(name), (), any(each.type == "asterisk" for each in children_of(node)))
 
 
 def _c(root: Any) -> Iterator[Import]:
     wrappers = {"preproc_ifdef", "preproc_if", "preproc_else", "linkage_specification", "declaration_list"}
-    for node in _descendants(root, {"preproc_include"}, wrappers):
+    for node in descendants(root, {"preproc_include"}, wrappers):
         path = node.child_by_field_name("path")
         if path is not None:
             yield Import(_string(path).strip('"<>'), (), True)
@@ -206,16 +213,7 @@ def _c(root: Any) -> Iterator[Import]:
 
 def _statements(root: Any, kinds: set[str]) -> Iterator[Any]:
     """Of the top level, and inside of ``if TYPE_CHECKING:`` and ``try:``."""
-    yield from _descendants(root, kinds, {"if_statement", "try_statement", "block", "except_clause"})
-
-
-def _descendants(node: Any, kinds: set[str], through: set[str] | None = None) -> Iterator[Any]:
-    """Nodes of ``kinds`` below ``node``, looked for only inside of nodes ``through`` (None: everywhere)."""
-    for child in node.named_children:
-        if child.type in kinds:
-            yield child
-        elif through is None or child.type in through:
-            yield from _descendants(child, kinds, through)
+    yield from descendants(root, kinds, {"if_statement", "try_statement", "block", "except_clause"})
 
 
 def _plain(node: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from completion_server.bounded_parse import BACKGROUND_SECONDS, children_of, descendants, parse_bounded
 from completion_server.context.definition import Definition, Member
 from completion_server.syntax import parser_for
 
@@ -60,13 +61,17 @@ _INDENT = "    "
 
 
 def outline(text: str, language_id: str) -> tuple[Definition, ...]:
-    """The top-level definitions of ``text`` in the order of the file; none for languages without a grammar."""
+    """The top-level definitions of ``text`` in the order of the file.
+
+    None for languages without a grammar, and where parsing takes long.
+    """
     parser = parser_for(language_id)
     if parser is None:
         return ()
     data = text.encode("utf-8", "replace")
+    tree = parse_bounded(parser, data, BACKGROUND_SECONDS)
     found: list[Definition] = []
-    for node in _top_level(parser.parse(data).root_node):
+    for node in () if tree is None else _top_level(tree.root_node):
         definition = _definition(node, data)
         if definition is not None:
             found.append(definition)
@@ -76,7 +81,7 @@ def outline(text: str, language_id: str) -> tuple[Definition, ...]:
 
 
 def _top_level(node: Any, depth: int = 0) -> Iterator[Any]:
-    for child in node.named_children:
+    for child in children_of(node):
         if child.type in _WRAPPERS and depth < _MAX_DEPTH:
             yield from _top_level(child, depth + 1)
         elif child.type in _CONTAINERS or child.type in _FUNCTIONS or child.type in _WHOLE:
@@ -153,7 +158,7 @@ def _body(node: Any) -> Any:
         if kind is None:
             return None
         if kind.type == "struct_type":
-            return next(iter(kind.named_children), None)
+            return next(iter(children_of(kind)), None)
         return kind if kind.type == "interface_type" else kind.child_by_field_name("body")
     if node.type in _CONTAINERS:
         body = node.child_by_field_name("body")
@@ -162,20 +167,20 @@ def _body(node: Any) -> Any:
 
 
 def _specs(node: Any) -> Iterator[Any]:
-    for child in node.named_children:
+    for child in children_of(node):
         if child.type == "var_spec_list":
-            yield from child.named_children
+            yield from children_of(child)
         else:
             yield child
 
 
 def _assigned(node: Any, kinds: frozenset[str]) -> Any:
     """The value of ``const x = value`` or ``x = value`` where it is one of ``kinds``."""
-    if node.type in {"lexical_declaration", "variable_declaration"} and len(node.named_children) == 1:
-        node = node.named_children[0]
+    if node.type in {"lexical_declaration", "variable_declaration"} and len(children_of(node)) == 1:
+        node = children_of(node)[0]
     value = node.child_by_field_name("right" if node.type == "assignment_expression" else "value")
     is_wrapped = value is not None and value.type in {"as_expression", "satisfies_expression"}
-    value = value.named_children[0] if is_wrapped else value
+    value = children_of(value)[0] if is_wrapped else value
     return value if value is not None and value.type in kinds else None
 
 
@@ -183,7 +188,9 @@ def _owner(node: Any) -> str:
     """The type whose method ``node`` is, where the method stands outside of it."""
     receiver = node.child_by_field_name("receiver")
     if receiver is not None:  # func (r *T[K]) M()
-        return next((each.text.decode("utf-8", "replace") for each in _all_of(receiver, "type_identifier")), "")
+        return next(
+            (each.text.decode("utf-8", "replace") for each in descendants(receiver, {"type_identifier"})), ""
+        )
     declarator = node.child_by_field_name("declarator")
     inner = None if declarator is None else declarator.child_by_field_name("declarator")
     scope = None if inner is None else inner.child_by_field_name("scope")
@@ -192,14 +199,6 @@ def _owner(node: Any) -> str:
         scope = left.child_by_field_name("object")
     text = "" if scope is None else scope.text.decode("utf-8", "replace").removesuffix(".prototype")
     return text if text.isidentifier() and text not in {"exports", "module"} else ""
-
-
-def _all_of(node: Any, kind: str) -> Iterator[Any]:
-    for child in node.named_children:
-        if child.type == kind:
-            yield child
-        else:
-            yield from _all_of(child, kind)
 
 
 def _members(body: Any, data: bytes) -> Iterator[Member]:
@@ -256,11 +255,7 @@ def _attributes(node: Any, data: bytes) -> Iterator[Member]:
 
 
 def _top_level_members(body: Any) -> Iterator[Any]:
-    for child in body.named_children:
-        if child.type in _WRAPPERS:
-            yield from _top_level_members(child)
-        elif child.type in _MEMBERS:
-            yield child
+    return descendants(body, _MEMBERS, _WRAPPERS)
 
 
 def _function_text(node: Any, data: bytes, indent: str, body: Any = None) -> str:
@@ -277,14 +272,14 @@ def _function_text(node: Any, data: bytes, indent: str, body: Any = None) -> str
 
 def _docstring(body: Any, data: bytes, indent: str) -> str:
     """The first line of the string that begins ``body``, as a docstring; "" when there is none."""
-    if body.type != "block" or not body.named_children:
+    if body.type != "block" or not children_of(body):
         return ""
-    first = body.named_children[0]
-    if first.type == "expression_statement" and first.named_children:
-        first = first.named_children[0]
+    first = children_of(body)[0]
+    if first.type == "expression_statement" and children_of(first):
+        first = children_of(first)[0]
     if first.type != "string":
         return ""
-    content = next((child for child in first.named_children if child.type == "string_content"), None)
+    content = next((child for child in children_of(first) if child.type == "string_content"), None)
     text = "" if content is None else _text(data, content.start_byte, content.end_byte).strip()
     line = text.partition("\n")[0].strip()
     return f'{indent}"""{_clipped(line)}"""\n' if line else ""
@@ -304,7 +299,7 @@ def _declared_names(node: Any) -> list[str]:
     for label in ("name", "key", "left", "property", "type" if node.type == "impl_item" else "declarator"):
         child = node.child_by_field_name(label)
         if child is not None and child.type in {"pattern_list", "tuple_pattern"}:
-            return [each.text.decode("utf-8", "replace") for each in _all_of(child, "identifier")]
+            return [each.text.decode("utf-8", "replace") for each in descendants(child, {"identifier"})]
         if child is not None:
             name = _innermost_name(child)
             return [name] if name else []
@@ -323,15 +318,15 @@ def _declared_names(node: Any) -> list[str]:
 def _innermost_name(node: Any) -> str:
     """The identifier in a declarator such as ``*f(int)`` of C, or a plain name."""
     for _ in range(_MAX_DEPTH):
-        if not node.named_children or node.type in _NAME_TYPES:
+        if not children_of(node) or node.type in _NAME_TYPES:
             break
         named = node.child_by_field_name("declarator") or node.child_by_field_name("name")
         named = named or node.child_by_field_name("property") or node.child_by_field_name("attribute")
         named = named or node.child_by_field_name("type")
         if named is None:
-            named = next((each for each in node.named_children if each.type in _NAME_TYPES), None)
-        if named is None and len(node.named_children) == 1:
-            named = node.named_children[0]
+            named = next((each for each in children_of(node) if each.type in _NAME_TYPES), None)
+        if named is None and len(children_of(node)) == 1:
+            named = children_of(node)[0]
         if named is None:
             break
         node = named

@@ -15,8 +15,7 @@ from completion_server.document import (
     Document,
     Position,
     PositionEncoding,
-    column_from_units,
-    line_body,
+    column_in_line,
     units_from_column,
 )
 from completion_server.request import Completion, CompletionItem, SelectedCompletion, TriggerKind
@@ -40,8 +39,7 @@ def position_from_lsp(document: Document, position: types.Position, encoding: Po
     lines = document.lines
     if position.line >= len(lines):
         return Position(len(lines) - 1, len(lines[-1]))
-    body = line_body(lines[position.line])
-    return Position(position.line, column_from_units(body, position.character, encoding))
+    return Position(position.line, column_in_line(lines[position.line], position.character, encoding))
 
 
 def position_to_lsp(document: Document, position: Position, encoding: PositionEncoding) -> types.Position:
@@ -96,13 +94,9 @@ def _extends(item: CompletionItem, selected: SelectedCompletion) -> bool:
 def _item_to_lsp(
     item: CompletionItem, document: Document, encoding: PositionEncoding
 ) -> types.InlineCompletionItem:
-    return types.InlineCompletionItem(
-        insert_text=item.text,
-        range=types.Range(
-            start=position_to_lsp(document, item.start, encoding),
-            end=position_to_lsp(document, item.end, encoding),
-        ),
-    )
+    start = position_to_lsp(document, item.start, encoding)
+    end = start if item.end == item.start else position_to_lsp(document, item.end, encoding)
+    return types.InlineCompletionItem(insert_text=item.text, range=types.Range(start=start, end=end))
 
 
 def essential_initialize_params(params: object) -> dict[str, Any]:

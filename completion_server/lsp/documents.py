@@ -51,9 +51,13 @@ class OpenDocument:
         for change in changes:
             if isinstance(change, types.TextDocumentContentChangePartial):
                 start, end = change.range.start, change.range.end
+                begin = self._buffer.position_from_client(start.line, start.character, encoding)
+                is_insertion = end == start
                 self._buffer.replace(
-                    self._buffer.position_from_client(start.line, start.character, encoding),
-                    self._buffer.position_from_client(end.line, end.character, encoding),
+                    begin,
+                    begin
+                    if is_insertion
+                    else self._buffer.position_from_client(end.line, end.character, encoding),
                     change.text,
                 )
                 last_line = start.line
