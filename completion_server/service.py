@@ -22,6 +22,7 @@ from completion_server.cross_file import ContextSource, CrossFile, VerdictUnknow
 from completion_server.document import Document, Position
 from completion_server.evidence import Evidence
 from completion_server.gate.gate import Gate, Verdict
+from completion_server.line_window import LineWindow
 from completion_server.look_ahead import after_enter
 from completion_server.metrics import RequestTrace
 from completion_server.model import Prompt, SamplingParams
@@ -35,7 +36,7 @@ from completion_server.request import (
 )
 from completion_server.snippet import CrossFileContext
 from completion_server.text_engine import PromptSource, TextEngine
-from completion_server.trigger import CompletionMode, Trigger, decide_trigger, kind_of_place
+from completion_server.trigger import Trigger, decide_trigger, kind_of_place, refuse_at_once
 
 if TYPE_CHECKING:
     from completion_server.engine.engine import GenerationResult
@@ -84,50 +85,59 @@ class CompletionService:
         return self._gate
 
     def recall(self, request: CompletionRequest) -> Completion | None:
-        """The answer to ``request`` if it is known already; may be called from any thread, and reads no files."""
+        """The answer to ``request`` if it is known already; may be called from any thread, and takes no time.
+
+        So nothing is scanned or parsed here, and no file is read.
+        """
+        window = LineWindow.of(request)
         try:
-            found = self._recall_or_decide(request, may_read=False)
+            known = self._recall(window.request, may_read=False)
         except VerdictUnknownError:
             return None
-        return found if isinstance(found, Completion) else None
+        return None if known is None else window.moved_out(known)
 
-    def _recall_or_decide(self, request: CompletionRequest, *, may_read: bool = True) -> Completion | Trigger:
-        """What is known, or how much is to be asked of the model."""
+    def _recall(self, request: CompletionRequest, *, may_read: bool = True) -> Completion | None:
+        """What is known, also that nothing is to be asked of the model; None where it has to be asked."""
         trace = RequestTrace(request.request_id, request.arrived_at)
         if (reason := self._cross_file.reason_to_skip(request, may_read=may_read)) is not None:
             trace.note(reason=reason)
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         document, position = with_selection(request)
-        if (reason := self._reason_by_context(request, document, position)) is not None:
+        if (reason := self._reason_by_context(request, may_scan=may_read)) is not None:
             trace.note(reason=reason)
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
         with trace.stage("completion_cache"):
             known = self._lookup(request, document, position)
+        trace.note(kind=request.trigger.name.lower())
         if known is not None and known.insertions and known.was_shown and request.trigger is TriggerKind.AUTOMATIC:
-            # What was shown stays, whatever the rules would say of this place: they parse, and need not be asked.
-            trace.note(trigger_reason="typed_along", kind=request.trigger.name.lower())
+            # What was shown stays, whatever the rules would say of this place.
+            trace.note(trigger_reason="typed_along")
             return self._answer_from_cache(request, known, trace)
-        trigger = decide_trigger(document, position, request.trigger)
-        trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
-        if trigger.mode is CompletionMode.NONE:
+        if (refusal := refuse_at_once(document, position, request.trigger)) is not None:
+            trace.note(mode=refusal.mode.value, trigger_reason=refusal.reason)
             return Completion.empty(FinishReason.SKIPPED, trace.as_dict())
-        return trigger if known is None else self._answer_from_cache(request, known, trace)
+        if known is None:
+            return None
+        trace.note(trigger_reason="known")
+        return self._answer_from_cache(request, known, trace)
 
     def complete(self, request: CompletionRequest) -> Completion:
         """The answer to ``request``, within its deadline plus one forward pass; empty rather than wrong."""
+        window = LineWindow.of(request)
         with self._cross_file.held_back():
-            return self._complete(request)
+            return window.moved_out(self._complete(window.request))
 
     def _complete(self, request: CompletionRequest) -> Completion:
         trace = RequestTrace(request.request_id, request.arrived_at)
         if request.cancellation.is_cancelled:
             return Completion.empty(FinishReason.CANCELLED, trace.as_dict())
         with trace.stage("completion_cache"):
-            found = self._recall_or_decide(request)
-        if isinstance(found, Completion):
-            return found
-        trigger = found
+            known = self._recall(request)
+        if known is not None:
+            return known
         document, position = with_selection(request)
+        with trace.stage("trigger"):
+            trigger = decide_trigger(document, position, request.trigger)
         trace.note(mode=trigger.mode.value, trigger_reason=trigger.reason, kind=request.trigger.name.lower())
         self.power.refresh()
         if request.trigger is TriggerKind.AUTOMATIC and not self._cpu_budget.is_left():
@@ -207,6 +217,8 @@ class CompletionService:
         """
         if not self._may_prepare():
             return
+        window = LineWindow.of(request)
+        request, completion = window.request, window.moved_in(completion)
         if request.selected is None:
             prompt = self._prompt_of(request)
             self._engine.prefill(prompt, request.deadline, request.cancellation)
@@ -234,6 +246,7 @@ class CompletionService:
         A prompt for a place in the middle is then the head of what has been read. Only where that is so: in a
         document that fits the window, for a model whose prompt begins with the text before the cursor.
         """
+        request = LineWindow.of(request).request
         num_chars = sum(map(len, request.document.lines))
         max_tokens = self._settings.context.max_prompt_tokens - self._cross_file.max_prompt_tokens
         if (
@@ -248,6 +261,7 @@ class CompletionService:
 
     def prefill_place(self, request: CompletionRequest) -> None:
         """Idle work: read the prompt for a place where somebody is going to go on, its surroundings being new."""
+        request = LineWindow.of(request).request
         if self._may_prepare() and self._cross_file.reason_to_skip(request) is None:
             self._engine.prefill(self._prompt_of(request), request.deadline, request.cancellation)
 
@@ -322,11 +336,17 @@ class CompletionService:
         size = max((size for size in _SHORT_PROMPT_TOKENS if size <= within), default=_SHORT_PROMPT_TOKENS[0])
         return size if size < num_missing else None
 
-    def _reason_by_context(self, request: CompletionRequest, document: Document, position: Position) -> str | None:
-        """Why the settings want nothing automatic at this place; None where they do not say so."""
+    def _reason_by_context(self, request: CompletionRequest, *, may_scan: bool) -> str | None:
+        """Why the settings want nothing automatic at this place; None where they do not say so.
+
+        Raises VerdictUnknownError where text would have to be scanned for it, unless ``may_scan``.
+        """
         disabled = self._settings.disabled_contexts
         if not disabled or request.trigger is not TriggerKind.AUTOMATIC:
             return None
+        if not may_scan:
+            raise VerdictUnknownError
+        document, position = with_selection(request)
         kind = kind_of_place(document, position)
         if not kind or not {kind, f"{document.language_id}:{kind}"} & set(disabled):
             return None

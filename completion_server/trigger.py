@@ -36,7 +36,7 @@ from completion_server.syntax import count_errors, grammar_of, node_types_at
 _ONLY_CLOSERS = re.compile(r"[\s)\]}>\"'`;,:]*")
 _OPENS_BLOCK = re.compile(r"(?:[:{]|=>|->|\b(?:then|do|begin|else))\s*$")
 _OPENS_LINES = re.compile(r"[(\[]\s*$")
-_LAMBDA = re.compile(r"\blambda\b[^:]*:\s*$")
+_LAMBDA = re.compile(r"\blambda\b")
 _NO_BLOCK_AFTER_COLON = frozenset({"pair", "lambda", "slice", "typed_parameter", "type_annotation", "dictionary"})
 _COLON_OPENS = frozenset({"", "python", "yaml", "ruby", "nim"})
 _CASE_LABEL = re.compile(r"^\s*(?:case\b.*|default|public|private|protected|\w+):\s*$")
@@ -50,6 +50,7 @@ CLOSERS_BY_WORD = {
 """By language: what closes the block that a word at the end of a line opens."""
 _MAX_LINES_BACK = 50
 _TREE_LINES_BEFORE, _TREE_LINES_AFTER = 40, 2
+_MAX_WINDOW_CHARS = 12_000
 
 
 class CompletionMode(Enum):
@@ -74,18 +75,32 @@ class Trigger:
 
 def decide_trigger(document: Document, position: Position, kind: TriggerKind) -> Trigger:
     """Apply the rules above at ``position``."""
+    if (refusal := refuse_at_once(document, position, kind)) is not None:
+        return refusal
     document = without_prose(document, position.line)
     before, after = document.line_prefix(position), document.line_suffix(position)
     is_invoked = kind is TriggerKind.INVOKED
-    if after and (after[0].isalnum() or after[0] == "_") and not is_invoked:
-        return Trigger(CompletionMode.NONE, "inside_word")
     if not _ONLY_CLOSERS.fullmatch(after):
         return Trigger(CompletionMode.LINE, "code_after_cursor")
     if document.language_id in _PROSE:
-        return _decide_in_prose(document, position, before, is_invoked)
+        return Trigger(CompletionMode.LINE, "prose")
     if text_kind := _kind_of_text(document, position.line, before):
         return Trigger(CompletionMode.LINE, f"inside_{text_kind}")
     return _decide_in_code(document, position, before, after, is_invoked)
+
+
+def refuse_at_once(document: Document, position: Position, kind: TriggerKind) -> Trigger | None:
+    """The decision for nothing, which is made without scanning or parsing; None where more is to be asked."""
+    if kind is TriggerKind.INVOKED:
+        return None
+    before, after = document.line_prefix(position), document.line_suffix(position)
+    if after[:1].isalnum() or after[:1] == "_":
+        return Trigger(CompletionMode.NONE, "inside_word")
+    above = document.lines[position.line - 1] if position.line else ""
+    is_begun = before.strip() or above.strip() or not _ONLY_CLOSERS.fullmatch(after)
+    if not is_begun and without_prose(document, position.line).language_id in _PROSE:
+        return Trigger(CompletionMode.NONE, "prose_not_begun")
+    return None
 
 
 def _decide_in_code(document: Document, position: Position, before: str, after: str, is_invoked: bool) -> Trigger:
@@ -111,13 +126,6 @@ def _decide_in_code(document: Document, position: Position, before: str, after: 
     return Trigger(CompletionMode.LINE, "empty_line")
 
 
-def _decide_in_prose(document: Document, position: Position, before: str, is_invoked: bool) -> Trigger:
-    above = document.lines[position.line - 1] if position.line else ""
-    if not before.strip() and not above.strip() and not is_invoked:
-        return Trigger(CompletionMode.NONE, "prose_not_begun")
-    return Trigger(CompletionMode.LINE, "prose")
-
-
 def opens_block(document: Document, line: int) -> bool:
     """Whether what follows ``line`` belongs to a block, or to a bracket, that it opens."""
     text = line_body(document.lines[line])
@@ -141,7 +149,7 @@ def _line_opens(document: Document, line: int, text: str, pattern: re.Pattern[st
         return False  # of a dictionary, a slice or an annotation
     if grammar_of(document.language_id) is None:
         return True
-    if _LAMBDA.search(text):
+    if _LAMBDA.search(text.rstrip()[:-1].rpartition(":")[2]):
         return False
     window = "".join(document.lines[window_start(document, line, _TREE_LINES_BEFORE) : line]) + text
     types = node_types_at(document.language_id, window, len(window.rstrip()) - 1)
@@ -179,9 +187,12 @@ def _kind_of_text(document: Document, line: int, before: str) -> str:
 def window_start(document: Document, line: int, num_lines: int) -> int:
     """A line at most ``num_lines`` before ``line`` from which a scanner or a parser finds its way.
 
-    The first of those that are indented least: a function rather than the text of its docstring.
+    The first of those that are indented least: a function rather than the text of its docstring. What lies
+    between has at most ``_MAX_WINDOW_CHARS`` characters.
     """
-    earliest = max(line - num_lines, 0)
+    earliest, room = line, _MAX_WINDOW_CHARS
+    while earliest > max(line - num_lines, 0) and (room := room - len(document.lines[earliest - 1])) >= 0:
+        earliest -= 1
     if earliest == 0:
         return 0
     written = [number for number in range(earliest, line) if document.lines[number].strip()]

@@ -374,12 +374,14 @@ def test_a_shown_suggestion_is_typed_along_without_asking_the_rules(monkeypatch:
     assert known.trace["trigger_reason"] == "typed_along"
 
 
-def test_by_hand_the_rules_are_asked_also_where_a_suggestion_is_known() -> None:
+def test_by_hand_too_a_known_suggestion_is_recalled_without_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     service, _ = make_service(ScriptedEngine("foo(a)"))
     service.complete(make_request("x = ˇ\n"))
+    monkeypatch.setattr("completion_server.service.decide_trigger", None)
     known = service.recall(make_request("x = foˇ\n", trigger=TriggerKind.INVOKED))
     assert known is not None
-    assert known.trace["trigger_reason"] == "inside_line"
+    assert [item.text for item in known.items] == ["o(a)"]
+    assert known.trace["trigger_reason"] == "known"
 
 
 def test_accepting_typing_to_the_end_and_enter_are_prepared_for() -> None:
