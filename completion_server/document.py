@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+LONG_LINE_CHARS = 5_000
+"""A longer line is data: nothing is scanned, parsed or shown of it but a window around the cursor."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _LONG_ENOUGH = 1_000  # characters; below, a string's own header would count
 
@@ -152,6 +155,11 @@ def split_lines(text: str) -> list[str]:
         start = match.end()
     lines.append(text[start:])
     return lines
+
+
+def short_lines(lines: Iterable[str]) -> list[str]:
+    """``lines``, those empty but for their ends that are long."""
+    return [line if len(line) <= LONG_LINE_CHARS else line[body_length(line) :] for line in lines]
 
 
 def line_body(line: str) -> str:

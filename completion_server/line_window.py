@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from completion_server.document import Document, Position, body_length
+from completion_server.document import LONG_LINE_CHARS, Document, Position, body_length, short_lines
 from completion_server.request import Completion, CompletionItem, CompletionRequest, SelectedCompletion
 from completion_server.secrets_filter import secret_spans
 
-LONG_LINE_CHARS = 5_000
 _STEP = 1_000
 _STEPS_BEFORE = 3
 _CHARS_AFTER = 1_000
@@ -44,7 +43,7 @@ class LineWindow:
             return cls(request, line)
         own = lines[line]
         first, last = _window(own, request) if len(own) > LONG_LINE_CHARS else (0, body_length(own))
-        kept = [each if len(each) <= LONG_LINE_CHARS else each[body_length(each) :] for each in near]
+        kept = short_lines(near)
         kept[line - begin] = own[first:last] + own[body_length(own) :]
         document = replace(request.document, lines=(*lines[:begin], *kept, *lines[end:]))
         position = Position(line, request.position.column - first)

@@ -91,6 +91,9 @@ def _parser_for(language_id: str, _thread: int) -> Any:
 _MAX_PARSED_CHARS = 12_000  # about 3 ms
 _MAX_COUNTING_SECONDS = 0.06
 _MAX_REFUSED = 1_000
+_SLOW_SECONDS, _PAUSE_PER_WORK = 0.2, 100
+_paused_until: dict[str, float] = {}
+"""By language: a parser that could not be stopped in time gets no text like that with every key."""
 _refused: set[tuple[str, int]] = set()
 """Languages and hashes of texts that took too long: a place is asked about many times."""
 
@@ -109,9 +112,13 @@ def parse(language_id: str, text: str) -> Any:
 def _parse(language_id: str, text: str, _thread: int) -> Any:
     """Remembered, as one decision asks several things of one text."""
     parser = parser_for(language_id)
-    if parser is None:
+    if parser is None or time.monotonic() < _paused_until.get(language_id, 0.0):
         return None
+    began = time.thread_time()
     tree = parse_bounded(parser, text.encode("utf-8", "replace"), REPLY_SECONDS)
+    elapsed = time.thread_time() - began
+    if elapsed > _SLOW_SECONDS:
+        _paused_until[language_id] = time.monotonic() + elapsed * _PAUSE_PER_WORK
     if tree is None:
         _refuse(language_id, text)
     return tree

@@ -13,7 +13,7 @@ from completion_server.context.definition import Definition
 from completion_server.context.ignore import IgnoreRules
 from completion_server.context.imports import Import, find_imports
 from completion_server.context.outline import outline
-from completion_server.document import Document
+from completion_server.document import Document, short_lines, split_lines
 from completion_server.safe_files import read_bounded
 from completion_server.secrets_filter import redact
 from completion_server.syntax import LANGUAGE_ID_OF_ENDING
@@ -121,11 +121,12 @@ def source_of_document(document: Document, path: str) -> SourceText | None:
 
 
 def source_of_text(text: str, path: str, language_id: str, stamp: Stamp) -> SourceText | None:
-    """The outline of ``text`` without its secrets; None for packed code."""
+    """The outline of ``text`` without its secrets and long lines; None for packed code."""
     num_lines = text.count("\n") + 1
     if len(text) / num_lines > _MAX_MEAN_LINE_CHARS:
         return None
-    text = redact(text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = redact("".join(short_lines(split_lines(text))))
     definitions = outline(text, language_id)
     by_name: dict[str, Definition] = {}
     for definition in definitions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from completion_server.bounded_parse import BACKGROUND_SECONDS, children_of, descendants, parse_bounded
+from completion_server.bounded_parse import children_of, descendants, parse_file
 from completion_server.context.definition import Definition, Member
 from completion_server.syntax import parser_for
 
@@ -69,7 +69,7 @@ def outline(text: str, language_id: str) -> tuple[Definition, ...]:
     if parser is None:
         return ()
     data = text.encode("utf-8", "replace")
-    tree = parse_bounded(parser, data, BACKGROUND_SECONDS)
+    tree = parse_file(parser, data)
     found: list[Definition] = []
     for node in () if tree is None else _top_level(tree.root_node):
         definition = _definition(node, data)

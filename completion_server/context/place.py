@@ -17,6 +17,7 @@ _MAX_HEAD_CHARS = 200
 _MAX_JOINED_LINES = 3
 _LINES_BEFORE, _LINES_AFTER = 8, 3
 _LINES_LOOKED_AT = 2000  # in both directions: the cost must not grow with the file
+_MAX_CLASS_HEAD_CHARS = 1_000
 _MAX_QUALIFIERS = 4
 _MAX_LINES_OF_NAME = 30
 _MAX_TYPES = 8
@@ -155,6 +156,7 @@ def types_of(steps: Sequence[str], document: Document, position: Position) -> li
 
 def _types_in(line: str, name: str) -> Iterator[str]:
     """What ``line`` may say of the type of ``name``."""
+    line = _with_single_spaces(line)
     marked = _PART_OF_WORD.sub(name, line.replace(name, _HERE))
     for pattern in _TYPE_PATTERNS:
         for match in pattern.finditer(marked):
@@ -166,8 +168,14 @@ def _own_types(document: Document, position: Position) -> Iterator[str]:
     indent = len(document.lines[position.line]) - len(document.lines[position.line].lstrip())
     for number in range(position.line, max(position.line - _LINES_LOOKED_AT, -1), -1):
         line = document.lines[number]
-        head = _CLASS_HEAD.match(line) or _IMPL_HEAD.match(line)
+        text = _with_single_spaces(line[:_MAX_CLASS_HEAD_CHARS])
+        head = _CLASS_HEAD.match(text) or _IMPL_HEAD.match(text)
         if head is not None and (len(line) - len(line.lstrip()) < indent or number == position.line):
             for group in head.groups():
                 yield from (each for each in _IDENTIFIER.findall(group or "") if each not in _NO_TYPES)
             return
+
+
+def _with_single_spaces(line: str) -> str:
+    """``line`` without runs of white space: the patterns could divide one in a great many ways."""
+    return " ".join(line.split())

@@ -16,7 +16,7 @@ from completion_server.context.files import MAX_FILE_BYTES, is_same_family
 from completion_server.context.index import WorkspaceIndex
 from completion_server.context.nearby import Piece, most_similar, names_before, pieces_of
 from completion_server.context.uri import path_in
-from completion_server.document import Document, Position
+from completion_server.document import Document, Position, short_lines
 from completion_server.request import WorkspaceView
 from completion_server.secrets_filter import redact
 from completion_server.snippet import Snippet, SnippetKind
@@ -156,7 +156,7 @@ def _snippet(candidate: _Candidate, first: int, end: int, kind: SnippetKind) -> 
     if first == end or max(map(len, lines[first:end])) > _MAX_LINE_CHARS:
         return None
     # As a whole: a key of several lines is only known by its first.
-    before = "".join(lines[max(first - 60, 0) : first])
+    before = "".join(short_lines(lines[max(first - 60, 0) : first]))
     text = redact(before + "".join(lines[first:end]))
     kept = text.splitlines(keepends=True)[-(end - first) :]
     text = "".join(line.rstrip() + "\n" for line in kept)

@@ -16,7 +16,7 @@ from functools import partial
 
 from lsprotocol import types
 
-from completion_server.document import Document, Position
+from completion_server.document import LONG_LINE_CHARS, Document, Position
 from completion_server.request import Completion, CompletionRequest
 from completion_server.usage_log.store import ShownSuggestion, now
 from completion_server.usage_log.writer import UsageWriter
@@ -163,14 +163,21 @@ class Feedback:
     def _check_kept(self, suggestion: _Suggestion, taken: str) -> None:
         document = self._snapshot(suggestion.uri)
         if document is not None:
-            num_chars = count_kept(taken, document, suggestion.position.line)
+            num_chars = count_kept(taken, document, suggestion.position)
             self._writer.write(lambda store: store.keep(suggestion.key, num_chars))
 
 
-def count_kept(text: str, document: Document, line: int) -> int:
-    """How many characters of the accepted ``text`` still stand near ``line``: by line, the longest head of it that
-    is part of a line there; white space at both ends of a line counts with the rest of it."""
-    around = [each.strip() for each in document.lines[max(line - _LINES_AROUND, 0) : line + _LINES_AROUND]]
+def count_kept(text: str, document: Document, place: Position) -> int:
+    """How many characters of the accepted ``text`` still stand near ``place``.
+
+    By line, the longest head of it that is part of a line there; white space at both ends of a line counts with
+    the rest of it.
+    """
+    first = max(place.column - LONG_LINE_CHARS // 2, 0)
+    lines = document.lines[max(place.line - _LINES_AROUND, 0) : place.line + _LINES_AROUND]
+    around = [
+        (each if len(each) <= LONG_LINE_CHARS else each[first : first + LONG_LINE_CHARS]).strip() for each in lines
+    ]
     return sum(_num_kept(each, around) for each in text.splitlines(keepends=True))
 
 

@@ -65,9 +65,8 @@ def _last_line(text: str, place: Place) -> str:
 def _closers(text: str, place: Place) -> tuple[str, str]:
     """What closes that which ``text`` opens; and what closes what stands before it on its line, too."""
     lexicon = lexicon_of(place.language_id)
-    earlier = place.window_before[: len(place.window_before) - len(place.before_on_line)]
     line = place.before_on_line + text
-    scanner = scan(lexicon, line, scan(lexicon, earlier).inside)
+    scanner = scan(lexicon, line, place.inside_at_line)
     closed = line + _string_end(scanner, line, len(place.before_on_line), lexicon.multi_line)
     own_end = None
     # A text that ends anywhere says nothing about what goes on the next line.

@@ -13,7 +13,7 @@ from completion_server.lexicon import CLOSER_OF, Lexicon, lexicon_of, scan
 from completion_server.syntax import HoledText
 from completion_server.trigger import indent_width
 
-_MAX_LINES_BACK = 4_000
+_MAX_LINES_BACK, _MAX_CHARS_BACK = 4_000, 400_000
 _MAX_CHARS = 800
 _MIN_ERRORS_OF_NOISE = 16
 _LINES_PER_ERROR_OF_NOISE = 3
@@ -33,9 +33,10 @@ def heads_above(document: Document, line: int) -> str:
     width = indent_width(next(written, ""))
     lexicon = lexicon_of(document.language_id)
     heads: list[str] = []
-    num_chars = 0
+    num_chars, room = 0, _MAX_CHARS_BACK
     for number in range(line - 1, max(line - _MAX_LINES_BACK, 0) - 1, -1):
-        if width == 0:
+        room -= len(lines[number])
+        if width == 0 or room < 0:
             break
         text = lines[number].strip()
         if not text or indent_width(lines[number]) >= width or _is_no_head(text, lexicon):

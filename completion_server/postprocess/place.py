@@ -92,6 +92,12 @@ class Place:
         return dataclasses.replace(self, after_on_line=self.after_on_line[num_chars:], num_replaced=num_chars)
 
     @cached_property
+    def inside_at_line(self) -> str:
+        """What ends the string or comment that the cursor's line begins in, "" in code."""
+        earlier = self.window_before[: len(self.window_before) - len(self.before_on_line)]
+        return scan(lexicon_of(self.language_id), earlier).inside
+
+    @cached_property
     def errors(self) -> HoledText:
         """Counts the syntax errors of the text around with something at the cursor; made when it is asked for."""
         return parsed_part(

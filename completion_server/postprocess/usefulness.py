@@ -8,8 +8,8 @@ from completion_server.postprocess.place import Place
 
 _MIN_PUNCTUATION = 3  # characters
 _PLACEHOLDER = re.compile(
-    r"\W*(?:todo|fixme|xxx|your code (?:goes )?here|(?:add|write|insert|put) your code here|implement me"
-    r"|implementation (?:goes )?here|placeholder|lorem ipsum.*)\W*",
+    r"\W*(?:(?:todo|fixme|xxx|your code (?:goes )?here|(?:add|write|insert|put) your code here|implement me"
+    r"|implementation (?:goes )?here|placeholder)\W*|lorem ipsum[^\n]*(?:\n\W*)?)",
     re.IGNORECASE,
 )
 

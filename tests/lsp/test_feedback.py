@@ -148,7 +148,7 @@ def test_odd_arguments_are_read_as_the_whole_first_item(editor: Editor) -> None:
     ],
 )
 def test_kept_characters(text: str, document: str, kept: int) -> None:
-    assert count_kept(text, Document.from_text(document), 0) == kept
+    assert count_kept(text, Document.from_text(document), Position(0, 0)) == kept
 
 
 def test_a_part_of_what_was_left_counts_from_the_beginning(editor: Editor) -> None:
@@ -159,3 +159,10 @@ def test_a_part_of_what_was_left_counts_from_the_beginning(editor: Editor) -> No
     assert (row["outcome"], row["num_accepted_chars"]) == ("partial", len("abc def"))
     editor.feedback.accept(key, 0, 3, "something else")
     assert editor.rows()[0]["num_accepted_chars"] == len("abc def")
+
+
+@pytest.mark.parametrize("column", [0, 4_000, 600_000])
+def test_kept_characters_of_a_long_line_are_looked_for_around_the_place(column: int) -> None:
+    line = "-" * column + "x = a + b" + "-" * 1_000_000
+    assert count_kept("a + b", Document.from_text(f"{line}\n"), Position(0, column + 4)) == 5
+    assert count_kept("a * b", Document.from_text(f"{line}\n"), Position(0, column + 4)) == 0

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from completion_server.document import Document, Position
-from completion_server.line_window import LONG_LINE_CHARS, LineWindow
+from completion_server.document import LONG_LINE_CHARS, Document, Position
+from completion_server.line_window import LineWindow
 from completion_server.request import (
     CancellationToken,
     Completion,
