@@ -22,6 +22,7 @@ _LINES_PER_REPORT = 20
 _DOCUMENT_STEPS = {
     "change": "edit",
     "changeAndSnapshot": "edit and snapshot",
+    "windowAndTrigger": "window and decision what to ask",
     "newLineAndSnapshot": "new line and snapshot",
     "messageBytes": "from the message's bytes on",
     "pyglsChange": "pygls' own document, edit",

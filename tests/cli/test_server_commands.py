@@ -100,6 +100,7 @@ def test_bench_documents_prints_a_table_and_one_json_line(monkeypatch: pytest.Mo
     from completion_server.evaluation import document_bench
 
     monkeypatch.setattr(document_bench, "SIZES", (50,))
+    monkeypatch.setattr(document_bench, "LONG_LINE_CHARS", 20_000)
     *table, last = run("bench", "documents").stdout.splitlines()
     assert any("edit and snapshot" in line for line in table)
     assert json.loads(last)["ms_per_key"]["50"]["change"]["median"] > 0
