@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from completion_server.document import (
+    LONG_LINE_CHARS,
     Document,
     LineBuffer,
     Position,
     PositionEncoding,
     column_from_units,
+    column_in_line,
     line_body,
+    short_lines,
     split_lines,
     units_from_column,
 )
@@ -107,3 +112,31 @@ def test_a_position_inside_a_character_moves_back(encoding: PositionEncoding, ex
     body = "😋x"
     found = [column_from_units(body, character, encoding) for character in range(len(expected))]
     assert found == expected
+
+
+@pytest.mark.parametrize("encoding", list(PositionEncoding))
+@pytest.mark.parametrize("char", ["a", "é", "本", "😀", "\ud800", "a😀\udc00é"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_columns_of_a_very_long_line(encoding: PositionEncoding, char: str, share: float) -> None:
+    line = char * 200_000
+    column = int(len(line) * share)
+    units = sum(units_from_column(each, 1, encoding) for each in char) * (column // len(char))
+    column -= column % len(char)
+    assert units_from_column(line, column, encoding) == units
+    assert column_from_units(line, units, encoding) == column
+    assert column_in_line(line + "\r\n", units, encoding) == column
+    assert column_in_line(line + "\n", 10 * len(line), encoding) == len(line)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "a", "a\nb", "a\r\nb\r\n", "a\rb\n\r", "\n\n", "\x0b\u2028\n", "\r\n\r"]
+)
+def test_lines_are_split_at_their_ends_only(text: str) -> None:
+    lines = split_lines(text)
+    assert "".join(lines) == text
+    assert lines == [*re.findall(r"[^\r\n]*(?:\r\n|\r|\n)", text), re.split(r"\r\n|\r|\n", text)[-1]]
+
+
+def test_lines_that_are_long_are_empty_but_for_their_ends() -> None:
+    long = "x" * (LONG_LINE_CHARS + 1)
+    assert short_lines(["a\n", f"{long}\n", f"{long}\r\n", long]) == ["a\n", "\n", "\r\n", ""]

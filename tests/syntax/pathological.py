@@ -1,7 +1,7 @@
 """Texts that are cheap to write and dear to read: each interesting token of a language many times.
 
-``python -m tests.syntax.pathological [N [LANGUAGE...]]`` runs every text, or one in N, through every stage and prints
-the slowest calls.
+``python -m tests.syntax.pathological [N [LANGUAGE...]]`` runs every text, or one in N, through every stage and
+prints the slowest calls.
 """
 
 from __future__ import annotations
