@@ -124,7 +124,7 @@ class LineBuffer:
             start, end = end, start
         lines = self._lines
         first, last = start.line, end.line
-        merged = lines[first][: start.column] + text + lines[last][end.column :]
+        merged = "".join((lines[first][: start.column], text, lines[last][end.column :]))
         if first == last and not _LINE_END.search(text) and not self._touches_line_end(start, end):
             lines[first] = merged
             return
