@@ -26,7 +26,7 @@ from completion_server.metrics import RequestTrace
 from completion_server.postprocess.pipeline import postprocess
 from completion_server.postprocess.place import Place
 from completion_server.request import FinishReason, Insertion
-from completion_server.trigger import CompletionMode, Trigger
+from completion_server.trigger import CompletionMode, Trigger, code_language
 
 if TYPE_CHECKING:
     from completion_server.engine.engine import GenerationResult
@@ -46,16 +46,17 @@ def stop_rules_for(trigger: Trigger, document: Document, position: Position) -> 
     # A closer on the next line is not the block's own where the block still lacks one.
     follows = rest or ("" if trigger.block_closer else next_line.strip())
     common: list[StopRule] = [RestReached(rest), Repetition(), FenceClosed(marker)]
+    language_id = code_language(document, position)
     if trigger.mode is CompletionMode.LINE:
         # Where code follows them nothing is gained by what comes behind them.
         passed = "" if any(map(str.isalnum, rest)) else rest[: len(rest) - len(rest.lstrip(")]}"))]
-        return [LineEnd(), ForeignCloser(follows[:1], document.language_id, passed), *common]
+        return [LineEnd(), ForeignCloser(follows[:1], language_id, passed), *common]
     return [
-        Dedent(trigger.block_indent, closer=trigger.block_closer, language_id=document.language_id),
+        Dedent(trigger.block_indent, closer=trigger.block_closer, language_id=language_id),
         BlankLine(),
         MaxLines(_MAX_BLOCK_LINES),
         SuffixReached(next_line),
-        ForeignCloser(follows[:1], document.language_id),
+        ForeignCloser(follows[:1], language_id),
         *common,
     ]
 

@@ -138,14 +138,26 @@ def count_errors(language_id: str, text: str) -> int | None:
 
 def count_tree_errors(tree: Any) -> int:
     """ERROR and MISSING nodes in ``tree``."""
-    count, pending = 0, [tree.root_node]
+    return len(_tree_errors(tree))
+
+
+def _tree_errors(tree: Any) -> list[tuple[int, int]]:
+    """Where the ERROR and MISSING nodes of ``tree`` begin and end, in bytes."""
+    found, pending = [], [tree.root_node]
     while pending:
         node = pending.pop()
         if node.is_error or node.is_missing:
-            count += 1
+            found.append((node.start_byte, node.end_byte))
         if node.has_error:
             pending.extend(node.children)
-    return count
+    return found
+
+
+def has_error_behind(language_id: str, text: str, offset: int) -> bool:
+    """Whether an error of the tree of ``text`` reaches behind the character at ``offset``."""
+    tree = parse(language_id, text)
+    at = len(text[:offset].encode("utf-8", "replace"))
+    return tree is not None and any(end > at or begin >= at for begin, end in _tree_errors(tree))
 
 
 class HoledText:
@@ -162,7 +174,7 @@ class HoledText:
         self._after = after.encode("utf-8", "replace")
         self._tree: Any = parse(language_id, self._text)
         self._seconds_left = _MAX_COUNTING_SECONDS
-        self._counts: dict[tuple[str, int, int], int | None] = {}
+        self._found: dict[tuple[str, int, int], tuple[tuple[int, int], ...] | None] = {}
 
     @property
     def num_errors(self) -> int | None:
@@ -173,12 +185,32 @@ class HoledText:
         """The same with ``middle`` at the place, and without so many characters to both sides of it."""
         if self._tree is None:
             return None
-        key = middle, num_dropped_before, num_dropped_after
-        if key not in self._counts:
-            self._counts[key] = self._count(*key)
-        return self._counts[key]
+        errors = self._errors(middle, num_dropped_before, num_dropped_after)
+        return None if errors is None else len(errors)
 
-    def _count(self, middle: str, num_dropped_before: int, num_dropped_after: int) -> int | None:
+    def has_new_below(self, middle: str, num_dropped_after: int = 0) -> bool:
+        """Whether with ``middle`` an error begins below the place's line where none begins without."""
+        if self._tree is None:
+            return False
+        num_below = len(self._after) - (self._after.find(b"\n") + 1 or len(self._after))
+        old, found = self._errors("", 0, 0), self._errors(middle, 0, num_dropped_after)
+        if old is None or found is None:
+            return False
+        new = [at for at, _ in found if at < num_below]
+        return any(not any(begin >= at >= end for begin, end in old) for at in new)
+
+    def _errors(
+        self, middle: str, num_dropped_before: int, num_dropped_after: int
+    ) -> tuple[tuple[int, int], ...] | None:
+        """Where errors begin and end, in bytes from the end of the text; None where parsing took too long."""
+        key = middle, num_dropped_before, num_dropped_after
+        if key not in self._found:
+            self._found[key] = self._find(*key)
+        return self._found[key]
+
+    def _find(
+        self, middle: str, num_dropped_before: int, num_dropped_after: int
+    ) -> tuple[tuple[int, int], ...] | None:
         # In characters, so that a place between two bytes cannot be meant.
         before = self._before.decode()[: -num_dropped_before or None].encode()
         after = self._after.decode()[num_dropped_after:].encode()
@@ -196,7 +228,7 @@ class HoledText:
         changed = parse_bounded(parser_for(self._language_id), new, min(REPLY_SECONDS, self._seconds_left), tree)
         self._seconds_left -= time.thread_time() - began
         if changed is not None:
-            return count_tree_errors(changed)
+            return tuple((len(new) - begin, len(new) - end) for begin, end in _tree_errors(changed))
         self._tree = None  # from here on nothing is known
         _refuse(self._language_id, self._text)
         return None

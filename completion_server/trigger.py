@@ -11,6 +11,7 @@ to the trace. Rules, first match wins:
 5. Inside a comment or a string: the rest of the line. A colon opens nothing there.
 6. The line so far opens a block: a block. So says its end (``:``, ``{``, ``=>``, ``then``, ...), unless the syntax
    tree says that the colon belongs to a dictionary, a lambda, a slice or a type. Not if the block has a body.
+   By hand also before the closing bracket of that block.
 7. The line is empty and begins the body of a block that the last written line opens, and that has no body: a
    block. By hand also when its first statement has been begun.
 8. Otherwise the rest of the line; by hand on an empty line a block.
@@ -30,8 +31,9 @@ from enum import Enum
 from completion_server.document import Document, Position, line_body
 from completion_server.fences import MARKDOWN_IDS, without_prose
 from completion_server.lexicon import CLOSER_OF, lexicon_of, scan
+from completion_server.lexicon.table import lexicon_at
 from completion_server.request import TriggerKind
-from completion_server.syntax import count_errors, grammar_of, node_types_at
+from completion_server.syntax import grammar_of, has_error_behind, node_types_at
 
 _ONLY_CLOSERS = re.compile(r"[\s)\]}>\"'`;,:]*")
 _OPENS_BLOCK = re.compile(r"(?:[:{]|=>|->|\b(?:then|do|begin|else))\s*$")
@@ -104,10 +106,11 @@ def refuse_at_once(document: Document, position: Position, kind: TriggerKind) ->
 
 
 def _decide_in_code(document: Document, position: Position, before: str, after: str, is_invoked: bool) -> Trigger:
-    if before.strip() and not after.strip() and _line_opens(document, position.line, before, _OPENS_BLOCK):
+    is_open_end = not after.strip() or (is_invoked and _is_pair(before, after))
+    if before.strip() and is_open_end and _line_opens(document, position.line, before, _OPENS_BLOCK):
         if _has_body(document, position.line, indent_width(before)):
             return Trigger(CompletionMode.LINE, "block_has_body")
-        closer = _missing_closer(document, position.line, before)
+        closer = "" if after.strip() else _missing_closer(document, position.line, before)
         return Trigger(CompletionMode.BLOCK, "line_opens_block", indent_width(before) + 1, closer)
     # A statement that has been begun is finished first: a block at every key of it would cost the whole deadline.
     opener = None if before.strip() and not is_invoked else _last_written_line(document, position.line)
@@ -124,6 +127,11 @@ def _decide_in_code(document: Document, position: Position, before: str, after: 
     if is_invoked:
         return Trigger(CompletionMode.BLOCK, "invoked_on_empty_line", indent_width(before))
     return Trigger(CompletionMode.LINE, "empty_line")
+
+
+def _is_pair(before: str, after: str) -> bool:
+    """Whether the cursor stands between the two brackets of a pair."""
+    return bool(after.strip()) and CLOSER_OF.get(before.rstrip()[-1:]) == after.strip()[0]
 
 
 def opens_block(document: Document, line: int) -> bool:
@@ -170,18 +178,29 @@ def _kind_of_text(document: Document, line: int, before: str) -> str:
     The automaton says so for the text before the cursor; the syntax tree, which sees the text after it too, may
     object (a quote in a regular expression opens no string).
     """
-    lexicon = lexicon_of(document.language_id)
     start = window_start(document, line, _TREE_LINES_BEFORE)
     window = "".join(document.lines[start:line]) + before
-    inside = scan(lexicon, window).inside
-    if not inside:
+    scanner = scan(lexicon_at(document.language_id, window), window)
+    if not (kind := scanner.text_kind):
         return ""
-    kind = "string" if inside in lexicon.strings else "comment"
     after = document.lines[line][len(before) :] + "".join(document.lines[line + 1 : line + 1 + _TREE_LINES_AFTER])
     types = node_types_at(document.language_id, window + after, max(len(window) - 1, 0))
     is_text = any(word in node_type for node_type in types for word in ("comment", "string", "char", "quote"))
     # A string that nobody has closed yet is an error to the grammar; then the automaton is right.
-    return kind if not types or is_text or count_errors(document.language_id, window + after) else ""
+    if not types or is_text:
+        return kind
+    begin = scanner.frames[-1].at
+    return kind if has_error_behind(document.language_id, window + after, begin) else ""
+
+
+def code_language(document: Document, position: Position) -> str:
+    """The language of what is written at ``position``: of a page that of the script, the tag or the text."""
+    lexicon = lexicon_of(document.language_id)
+    if lexicon.markup is None or lexicon.brackets:
+        return document.language_id
+    window = document.text_before(position, window_start(document, position.line, _TREE_LINES_BEFORE))
+    scanner = scan(lexicon_at(document.language_id, window), window)
+    return (scanner.frames[-1].lexicon if scanner.frames else scanner.lexicon).name
 
 
 def window_start(document: Document, line: int, num_lines: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from completion_server.document import Document
-from completion_server.lexicon import CLOSER_OF, Lexicon, lexicon_of, scan
+from completion_server.lexicon import CLOSER_OF, Kind, Lexicon, lexicon_of, scan
 from completion_server.syntax import HoledText
 from completion_server.trigger import indent_width
 
@@ -54,8 +54,7 @@ def heads_above(document: Document, line: int) -> str:
 
 
 def _is_no_head(text: str, lexicon: Lexicon) -> bool:
-    comments = (*lexicon.line_comments, *(begin for begin, _ in lexicon.block_comments))
-    return text.startswith(comments) or _NO_HEADS.match(text) is not None
+    return text.startswith(lexicon.comments) or _NO_HEADS.match(text) is not None
 
 
 def parsed_part(language_id: str, heads: str, before: str, after: str, *, is_cut_below: bool) -> HoledText:
@@ -83,4 +82,5 @@ def _closers(language_id: str, heads: str, part: str) -> str:
     lexicon = lexicon_of(language_id)
     if not scan(lexicon, heads).stack:
         return ""
-    return "".join(CLOSER_OF[bracket] for bracket in reversed(scan(lexicon, heads + part).stack)) + "\n"
+    frames = scan(lexicon, heads + part).frames
+    return "".join(frame.closer for frame in reversed(frames) if frame.kind is Kind.BRACKET) + "\n"

@@ -41,7 +41,7 @@ def match_indentation(text: str, place: Place) -> str:
 
     The first line stays where it continues the cursor's line. So does text inside of a string of several lines.
     """
-    if place.indent_unit == "" or place.inside in _MULTI_LINE_STRINGS:
+    if place.indent_unit == "" or (place.frames and place.frames[-1].closer in _MULTI_LINE_STRINGS):
         return text
     is_line_start = not place.before_on_line.strip()
     first, line_end, others = text.partition("\n")

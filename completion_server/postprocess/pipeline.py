@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from completion_server.postprocess.balance import Verdict
+from completion_server.postprocess.closer_line import put_closer_on_own_line
 from completion_server.postprocess.closing import close_what_is_open
+from completion_server.postprocess.dangling import cut_dangling_end
 from completion_server.postprocess.indentation import drop_doubled_indent, match_indentation
 from completion_server.postprocess.partial import cut_to_clean_end
 from completion_server.postprocess.place import Place
@@ -33,9 +36,11 @@ FILTERS: tuple[Filter, ...] = (
     match_indentation,
     drop_trailing_white_space,
     drop_blank,
+    cut_dangling_end,
     trim_to_syntax,
     close_what_is_open,
     drop_useless,
+    put_closer_on_own_line,
     match_line_ends,
 )
 
@@ -53,13 +58,15 @@ class Processed:
 def postprocess(text: str, place: Place) -> Processed:
     """Run all filters in order; stop when nothing is left.
 
-    A text that goes on behind closers that stand after the cursor replaces them, if that much of it is left.
+    A text that goes on behind closers that stand after the cursor replaces them, if that much of it is left and
+    all stays in pairs.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     found = find_replaced(text, place)
     if found.num_chars:
         processed = _filtered(found.text, place.replacing(found.num_chars))
-        if processed.text.startswith(text[: found.end]) and processed.text[found.end :].strip():
+        is_left = processed.text.startswith(text[: found.end]) and processed.text[found.end :].strip()
+        if is_left and place.balance.judge(processed.text, found.num_chars) is not Verdict.BROKEN:
             return Processed(processed.text, ("replace_closers", *processed.fired), found.num_chars)
     kept = without_replaced(text, place)
     processed = _filtered(kept, place)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from completion_server.document import Document, Position, line_body
 from completion_server.fences import without_prose
-from completion_server.lexicon import lexicon_of, scan
+from completion_server.lexicon import Frame, Lexicon, Scanner, lexicon_of
+from completion_server.lexicon.table import lexicon_at
+from completion_server.postprocess.balance import Balance
 from completion_server.postprocess.frame import heads_above, parsed_part
 from completion_server.postprocess.indent_unit import indent_unit
 from completion_server.syntax import HoledText, grammar_of
@@ -38,6 +40,8 @@ class Place:
     language_id: str = ""
     window_before: str = ""
     """Text before the cursor, from some lines before its own, for the scanner."""
+    is_cut_above: bool = False
+    """``window_before`` does not begin with the file."""
     tree_before: str = ""
     tree_after: str = ""
     """Text around the cursor that a syntax tree is made of: the file, or whole parts of it."""
@@ -47,8 +51,6 @@ class Place:
     """``tree_after`` does not reach to the end of the file."""
     num_replaced: int = 0
     """Characters after the cursor that the text takes the place of; not in ``after_on_line``."""
-    inside: str = ""
-    """What ends the string or comment that the cursor is in, "" in code."""
     next_indent_width: int = 0
     """Columns that the first of ``lines_after`` is indented by."""
     indent_unit: str = ""
@@ -60,7 +62,8 @@ class Place:
     def of(cls, document: Document, position: Position, *, is_partial: bool, is_single_line: bool) -> Place:
         line = position.line
         document = without_prose(document, line)
-        window_before = document.text_before(position, window_start(document, line, _SCANNED_LINES))
+        window_line = window_start(document, line, _SCANNED_LINES)
+        window_before = document.text_before(position, window_line)
         window_before = window_before.replace("\r\n", "\n")
         tree_start, tree_end = _tree_lines(document, line)
         before = document.lines[max(line - 3 * _LINES_LOOKED_AT, 0) : line]
@@ -75,11 +78,11 @@ class Place:
             is_single_line=is_single_line,
             language_id=document.language_id,
             window_before=window_before,
+            is_cut_above=window_line > 0,
             tree_before=document.text_before(position, tree_start).replace("\r\n", "\n"),
             tree_after=document.text_after(position, tree_end).replace("\r\n", "\n"),
             tree_heads=heads_above(document, tree_start) if grammar_of(document.language_id) else "",
             is_cut_below=tree_end < len(document.lines),
-            inside=scan(lexicon_of(document.language_id), window_before).inside,
             next_indent_width=indent_width(next((text for text in after if text.strip()), "")),
             indent_unit=indent_unit(
                 document.language_id, document.lines[max(line - _INDENT_LINES, 0) : line + 1 + _LINES_LOOKED_AT]
@@ -92,17 +95,46 @@ class Place:
         return dataclasses.replace(self, after_on_line=self.after_on_line[num_chars:], num_replaced=num_chars)
 
     @cached_property
-    def inside_at_line(self) -> str:
-        """What ends the string or comment that the cursor's line begins in, "" in code."""
-        earlier = self.window_before[: len(self.window_before) - len(self.before_on_line)]
-        return scan(lexicon_of(self.language_id), earlier).inside
-
-    @cached_property
     def errors(self) -> HoledText:
         """Counts the syntax errors of the text around with something at the cursor; made when it is asked for."""
         return parsed_part(
             self.language_id, self.tree_heads, self.tree_before, self.tree_after, is_cut_below=self.is_cut_below
         )
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """How the document's language writes brackets, strings and comments."""
+        return lexicon_of(self.language_id)
+
+    @property
+    def scanner(self) -> Scanner:
+        """Has read the text before the cursor, but for what may yet become a longer delimiter. Fork it."""
+        return _scanned(self.language_id, self.window_before)
+
+    @cached_property
+    def frames(self) -> list[Frame]:
+        """What is open at the cursor, the outermost first."""
+        return self.read("").frames
+
+    def read(self, text: str) -> Scanner:
+        """What is open after ``text`` at the cursor, and what it closed."""
+        scanner = self.scanner.fork()
+        scanner.extend(self.window_before + text)
+        scanner.finish()
+        return scanner
+
+    @cached_property
+    def balance(self) -> Balance:
+        """Judges the pairs of brackets, quotes and tags around the cursor; made when it is asked for."""
+        line_start = len(self.window_before) - len(self.before_on_line)
+        return Balance(self.scanner, self.tree_after, line_start, cut=(self.is_cut_above, self.is_cut_below))
+
+
+@lru_cache(maxsize=8)
+def _scanned(language_id: str, text: str) -> Scanner:
+    scanner = Scanner(lexicon_at(language_id, text))
+    scanner.extend(text)
+    return scanner
 
 
 def _tree_lines(document: Document, line: int) -> tuple[int, int]:

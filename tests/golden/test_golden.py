@@ -29,7 +29,7 @@ except ImportError:  # Python 3.10
     import tomli as tomllib
 
 _FOLDER = Path(__file__).parent
-_MIN_NUM_CASES = 100
+_MIN_NUM_CASES = 290
 
 
 @dataclass(frozen=True)
@@ -99,4 +99,4 @@ def test_there_are_enough_cases_and_no_two_of_one_name() -> None:
     names = Counter((case.language_id, case.name) for case in CASES)
     assert len(CASES) >= _MIN_NUM_CASES
     assert max(names.values()) == 1
-    assert len({case.language_id for case in CASES}) >= 14
+    assert len({case.language_id for case in CASES}) >= 60

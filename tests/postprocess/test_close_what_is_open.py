@@ -38,7 +38,8 @@ from tests.support.places import place_at
         ("go", "package a\n\nˇ\n", "func f() {", "func f() {\n}"),
         ("shellscript", "ˇ\n", "if a; then", "if a; then\nfi"),
         ("shellscript", "  ˇ\n", "for a in b; do\n    c", "for a in b; do\n    c"),  # only of the last line
-        ("unknown", "x = ˇ\n", "foo(1", "foo(1"),
+        ("unknown", "x = ˇ\n", "foo(1", "foo(1)"),
+        ("plaintext", "ˇ\n", "as said (1", "as said (1"),
     ],
 )
 def test_close_what_is_open(language_id: str, marked: str, text: str, expected: str) -> None:
