@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from completion_server.answers import answer, note_verdict, with_selection
 from completion_server.candidates import make_candidates, stop_rules_for
 from completion_server.completion_cache import CompletionCache, Known
@@ -34,6 +32,7 @@ from completion_server.request import (
     FinishReason,
     TriggerKind,
 )
+from completion_server.short_prompt import short_prompt_tokens, with_short_prompt
 from completion_server.snippet import CrossFileContext
 from completion_server.text_engine import PromptSource, TextEngine
 from completion_server.trigger import Trigger, decide_trigger, kind_of_place, refuse_at_once
@@ -42,13 +41,6 @@ if TYPE_CHECKING:
     from completion_server.engine.engine import GenerationResult
 
 _MAX_TOKENS_AHEAD = 64  # to feed for a place that the cursor may never reach
-_SHORT_PROMPT_TOKENS = (
-    32,
-    48,
-    64,
-    96,
-    128,
-)  # few sizes: the prefix cache serves the next key only at the same one
 _PREFILL_SHARE = 0.6  # of the time that is left
 _CHARS_PER_TOKEN = 3  # a low guess for code: what is below fits
 
@@ -153,7 +145,7 @@ class CompletionService:
             max_tokens = self._short_prompt_tokens(prompt, request.deadline)
             if is_short := max_tokens is not None:
                 trace.note(has_short_prompt=True)
-                short = _with_short_prompt(self._settings, max_tokens)
+                short = with_short_prompt(self._settings, max_tokens)
                 prompt = self._prompts.build(document, position, short, num_new, draft)
         trace.note(num_suffix_tokens=prompt.num_suffix_tokens, snippets=shown_snippets(context, prompt))
         with trace.stage("decode"):
@@ -324,17 +316,10 @@ class CompletionService:
         return self._engine.num_missing_tokens(self._prompt_of(request)) <= _MAX_TOKENS_AHEAD
 
     def _short_prompt_tokens(self, prompt: Prompt, deadline: Deadline) -> int | None:
-        """How long a prompt the time that is left allows, where reading ``prompt`` would take too much of it.
-
-        The speed is the one just measured, so a machine that is busy with other programs gets a shorter prompt.
-        None: ``prompt`` is read in time, or a short prompt would be no shorter than what of it is missing.
-        """
+        """How long a prompt the time that is left allows, at the speed just measured; None: ``prompt`` will do."""
         within = self._engine.num_tokens_within(_PREFILL_SHARE * deadline.remaining_ms)
         num_missing = self._engine.num_missing_tokens(prompt)
-        if num_missing <= within:
-            return None
-        size = max((size for size in _SHORT_PROMPT_TOKENS if size <= within), default=_SHORT_PROMPT_TOKENS[0])
-        return size if size < num_missing else None
+        return short_prompt_tokens(num_missing, within)
 
     def _reason_by_context(self, request: CompletionRequest, *, may_scan: bool) -> str | None:
         """Why the settings want nothing automatic at this place; None where they do not say so.
@@ -395,16 +380,6 @@ class CompletionService:
             seed=generation.seed,
             max_new_tokens=generation.invoked_max_tokens if is_invoked else generation.automatic_max_tokens,
         )
-
-
-def _with_short_prompt(settings: Settings, max_tokens: int) -> Settings:
-    """Only what stands next to the cursor: for a place that the prefix cache does not know, when time is short."""
-    context = replace(
-        settings.context,
-        max_prompt_tokens=min(max_tokens, settings.context.max_prompt_tokens),
-        max_suffix_tokens=min(max_tokens // 4, settings.context.max_suffix_tokens),
-    )
-    return replace(settings, context=context)
 
 
 def _cpu_budget(settings: Settings, cpu_seconds: Callable[[], float]) -> CpuBudget:
