@@ -70,7 +70,7 @@ async def clear_caches(server: CompletionLanguageServer, _argument: object) -> R
 
 def accepted(server: CompletionLanguageServer, argument: object) -> Result:
     """An item was accepted; the editor runs this by itself. The arguments are those of the item's command."""
-    key, number = argument if isinstance(argument, list) else (argument, 0)
+    key, number = argument if isinstance(argument, list) and len(argument) == 2 else (argument, 0)
     return {"recorded": server.feedback.accept(key, number)}
 
 

@@ -197,7 +197,8 @@ class ServerProtocol(LanguageServerProtocol):
             log.warning("notification %s is ignored: %s", method, error)
             return
         if method == types.CANCEL_REQUEST:
-            self._cancel(params.id)
+            if _is_id(params.id):  # lsprotocol lets other values through
+                self._cancel(params.id)
         else:
             self._call_quietly(method, self._handlers[method], params)
 

@@ -64,6 +64,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_in_domain(host: str, domain: str) -> bool:
+    """Whether ``host`` is ``domain`` or a name below it; ``notmistral.ai`` is not below ``mistral.ai``."""
+    labels = host.lower().removesuffix(".").split(".")
+    wanted = domain.split(".")
+    return labels[-len(wanted) :] == wanted
+
+
 def key_from_keyring(address: ServerAddress) -> str | None:
     """The key kept in the user's keyring for this address, where the package ``keyring`` is installed.
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from completion_server.config import RemoteSettings
 from completion_server.errors import RemoteError
+from completion_server.remote.address import is_in_domain
 from completion_server.remote.dialects import DIALECTS
 from completion_server.remote.frames import error_message
 from completion_server.remote.transport import Reply, Transport
 
-_MISTRAL_HOSTS = ("mistral.ai",)
+_MISTRAL_DOMAIN = "mistral.ai"
 _REFUSED = (401, 403)
 _LLAMA_CPP_PYTHON = "llama-cpp-python"
 
@@ -38,7 +39,7 @@ class ServerFacts:
 async def probe(transport: Transport, settings: RemoteSettings, host: str, has_tokenizer: bool) -> ServerFacts:
     """Ask the server what it is. Raises RemoteError with what to do when no dialect fits."""
     wanted = settings.dialect
-    if wanted == "mistral-fim" or (wanted == "auto" and host.endswith(_MISTRAL_HOSTS)):
+    if wanted == "mistral-fim" or (wanted == "auto" and is_in_domain(host, _MISTRAL_DOMAIN)):
         # Nothing to ask for free: without a key every path is refused.
         model = settings.model or "codestral-latest"
         return ServerFacts("Mistral", "mistral-fim", model, model)

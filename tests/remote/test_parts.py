@@ -11,12 +11,36 @@ from hypothesis import strategies as st
 from completion_server.engine.stopping import LineEnd
 from completion_server.errors import ConfigError
 from completion_server.prompt.fim_table import FIM_FORMATS
-from completion_server.remote.address import is_loopback, key_from_keyring, parse_address
+from completion_server.remote.address import is_in_domain, is_loopback, key_from_keyring, parse_address
 from completion_server.remote.answer import Answer
 from completion_server.remote.breaker import CircuitBreaker
 from completion_server.remote.families import format_by_name
 from completion_server.remote.special_text import SpecialText, format_spellings
 from completion_server.request import FinishReason
+
+
+@pytest.mark.parametrize(
+    ("host", "is_in"),
+    [
+        ("mistral.ai", True),
+        ("api.mistral.ai", True),
+        ("API.Mistral.AI", True),
+        ("api.mistral.ai.", True),
+        ("a.b.mistral.ai", True),
+        ("notmistral.ai", False),
+        ("evil-mistral.ai", False),
+        ("mistral.ai.example", False),
+        ("mistral.aix", False),
+        ("mistral.ai.evil.com", False),
+        ("ai", False),
+        ("mistral", False),
+        ("", False),
+        ("127.0.0.1", False),
+        ("::1", False),
+    ],
+)
+def test_a_domain_holds_itself_and_names_below_it(host: str, is_in: bool) -> None:
+    assert is_in_domain(host, "mistral.ai") == is_in
 
 
 @pytest.mark.parametrize(
