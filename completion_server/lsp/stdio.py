@@ -25,6 +25,8 @@ from completion_server.scheduling import pass_on_quickly
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 256 << 20
+MAX_UNREAD_BYTES = 32 << 20
+"""Of messages that wait for a client that does not read."""
 _READ_BYTES = 1 << 16
 _MAX_HEADER_LINE = 1 << 16
 # At the end of the line, not at its start: what a wrong length left over may stand before it.
@@ -121,6 +123,9 @@ class Connection:
     def __init__(self, channel: ByteChannel) -> None:
         self._channel = channel
         self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._num_unread_bytes = 0
+        self._is_given_up = False
         self._writer = threading.Thread(target=self._write_all, name="lsp-writer", daemon=True)
         self._on_closed: Callable[[], None] = lambda: None
 
@@ -136,13 +141,23 @@ class Connection:
         self._writer.start()
 
     def write(self, data: bytes) -> None:
-        """Queue one whole message."""
+        """Queue one whole message. The connection ends when too much waits for a client that does not read."""
+        with self._lock:
+            if self._is_given_up:
+                return
+            is_too_much = self._num_unread_bytes > 0 and self._num_unread_bytes + len(data) > MAX_UNREAD_BYTES
+            self._is_given_up = is_too_much
+            self._num_unread_bytes += len(data)
+        if is_too_much:
+            log.warning("the client has left more than %d MiB unread; leaving", MAX_UNREAD_BYTES >> 20)
+            self._on_closed()
+            return
         self._outgoing.put(data)
 
     def close(self, timeout_seconds: float = 2.0) -> None:
         """Write what is queued, for at most ``timeout_seconds``, and close the channel."""
         self._outgoing.put(None)
-        if self._writer.is_alive():
+        if self._writer.is_alive() and not self._is_given_up:
             self._writer.join(timeout_seconds)
         with contextlib.suppress(OSError):
             self._channel.close()
@@ -162,6 +177,8 @@ class Connection:
         try:
             while (data := self._outgoing.get()) is not None:
                 self._channel.write(data)
+                with self._lock:
+                    self._num_unread_bytes -= len(data)
         except OSError as error:
             log.debug("writing ended: %s", error)
             self._on_closed()
