@@ -89,6 +89,14 @@ def serve(  # noqa: PLR0913 - one parameter per option
         str | None,
         typer.Option(metavar="HOST:PORT", help="Listen on this loopback address instead of stdin and stdout."),
     ] = None,
+    tcp_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --tcp: serve only a client that sends the content of FILE (made if missing) as tcpToken in"
+            " initializationOptions.",
+        ),
+    ] = None,
     model: ModelOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     offline: OfflineOption = False,
@@ -101,8 +109,10 @@ def serve(  # noqa: PLR0913 - one parameter per option
     """Run the language server (this is what an editor starts)."""
     from completion_server.cli import serve_command
 
+    if tcp is None and tcp_token_file is not None:
+        raise typer.BadParameter("--tcp-token-file needs --tcp")
     serve_command.run(
-        tcp,
+        None if tcp is None else serve_command.TcpChoice(tcp, tcp_token_file),
         {
             "name": model,
             "device": device,

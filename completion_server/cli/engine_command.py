@@ -120,8 +120,8 @@ def _http_options(http: HttpChoice | None) -> tuple[Path | None, HttpOptions | N
         HttpOptions,
         default_token_path,
         parse_http_address,
-        read_or_make_token,
     )
+    from completion_server.shared.token_file import read_or_make_token
 
     host, port = parse_http_address(http.address, allow_remote=http.allow_remote)
     path = default_token_path()

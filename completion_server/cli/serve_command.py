@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from completion_server.config import Options, Settings
 from completion_server.errors import ConfigError
 from completion_server.logs import configure_logging
 from completion_server.lsp.job import BuildService, ReportProgress, Service
 from completion_server.lsp.server import leave, run_stdio, run_tcp
-from completion_server.lsp.stdio import parse_address
+from completion_server.lsp.tcp import parse_address
 
 
-def run(tcp: str | None, model_options: Mapping[str, object], log_level: str | None = None) -> None:
+@dataclass(frozen=True)
+class TcpChoice:
+    """HOST:PORT as asked for on the command line, and the file of the token that a client has to bring."""
+
+    address: str
+    token_file: Path | None = None
+
+
+def run(tcp: TcpChoice | None, model_options: Mapping[str, object], log_level: str | None = None) -> None:
     """Serve until the client leaves, then end the process with the exit code that LSP asks for.
 
     ``model_options`` (names of ``ModelSettings``) and ``log_level`` win over every other source of settings; None
@@ -26,7 +36,9 @@ def run(tcp: str | None, model_options: Mapping[str, object], log_level: str | N
         if tcp is None:
             exit_code = run_stdio(build_service, overrides)
         else:
-            exit_code = run_tcp(build_service, *parse_address(tcp), overrides, _announce)
+            token = None if tcp.token_file is None else _token_in(tcp.token_file)
+            host, port = parse_address(tcp.address)
+            exit_code = run_tcp(build_service, host, port, overrides, _announce, token)
     except ConfigError as error:
         sys.stderr.write(f"completion-server: {error}\n")
         raise SystemExit(2) from None
@@ -45,6 +57,12 @@ class ServiceBuilder:
 
             self._build = bootstrap.SharedServiceBuilder()
         return self._build(settings, report_progress)
+
+
+def _token_in(path: Path) -> str:
+    from completion_server.shared.token_file import read_or_make_token
+
+    return read_or_make_token(path.expanduser())
 
 
 def _announce(host: str, port: int) -> None:

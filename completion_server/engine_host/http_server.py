@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -17,10 +16,8 @@ from completion_server.config import Settings
 from completion_server.engine_host.http_limits import HttpLimits
 from completion_server.engine_host.server import EngineServer
 from completion_server.errors import ConfigError
-from completion_server.shared.address import write_private
 
 _LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-_MIN_TOKEN_CHARS = 20
 
 
 @dataclass(frozen=True)
@@ -49,24 +46,6 @@ def parse_http_address(text: str, *, allow_remote: bool) -> tuple[str, int]:
 def default_token_path() -> Path:
     """Where the token is kept from one start to the next."""
     return platformdirs.user_data_path("completion-server", appauthor=False) / "http-token"
-
-
-def read_or_make_token(path: Path) -> str:
-    """The token in ``path``, made at the first call. Raises ConfigError when it cannot be read or kept."""
-    try:
-        token = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        token = secrets.token_urlsafe(32)
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(path, token.encode() + b"\n")
-        except OSError as error:
-            raise ConfigError(f"the token cannot be kept in {path}: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the token in {path} cannot be read: {error}") from error
-    if len(token) < _MIN_TOKEN_CHARS:
-        raise ConfigError(f"the token in {path} is too short: remove the file")
-    return token
 
 
 @contextlib.asynccontextmanager

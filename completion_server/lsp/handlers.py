@@ -26,6 +26,7 @@ from completion_server.lsp.convert import (
     trigger_from_lsp,
 )
 from completion_server.lsp.job import Job
+from completion_server.lsp.tcp import TOKEN_OPTION
 from completion_server.lsp.workspace import (
     did_change_watched_files,
     did_change_workspace_folders,
@@ -81,7 +82,7 @@ def initialize(server: CompletionLanguageServer, params: types.InitializeParams)
     server.folders.start(params)
     server.configuration.workspace = workspace_path(params)
     server.configuration.has_users_addresses = sends_users_addresses(params.capabilities)
-    options = params.initialization_options
+    options = _without_token(params.initialization_options)
     section = section_of(options)
     server.configuration.initialization_options = options if section is None else section
     if params.process_id is not None:
@@ -99,6 +100,14 @@ def initialize(server: CompletionLanguageServer, params: types.InitializeParams)
     )
     info = types.ServerInfo(name=server.name, version=server.version)
     return types.InitializeResult(capabilities=capabilities, server_info=info)
+
+
+def _without_token(options: Any) -> Any:
+    return (
+        {key: value for key, value in options.items() if key != TOKEN_OPTION}
+        if isinstance(options, dict)
+        else options
+    )
 
 
 async def initialized(server: CompletionLanguageServer, _params: types.InitializedParams) -> None:

@@ -30,7 +30,8 @@ from completion_server.lsp.handlers import register_handlers
 from completion_server.lsp.job import BuildService
 from completion_server.lsp.progress import LoadingProgress
 from completion_server.lsp.protocol import ServerProtocol
-from completion_server.lsp.stdio import ByteChannel, Connection, accept_one_client, take_over_stdio
+from completion_server.lsp.stdio import ByteChannel, Connection, take_over_stdio
+from completion_server.lsp.tcp import accept_one_client
 from completion_server.lsp.trust import WorkspaceTrust
 from completion_server.lsp.watchdog import end_soon, ending_with_its_input, watch_process
 from completion_server.lsp.worker import CompletionWorker, WorkerState
@@ -316,9 +317,13 @@ def run_tcp(
     port: int,
     overrides: Options | None = None,
     on_listening: Callable[[str, int], None] | None = None,
+    token: str | None = None,
 ) -> int:
-    """Serve one client that connects to ``host:port`` on this machine. Raises ConfigError for other hosts."""
-    return _run(build_service, overrides, accept_one_client(host, port, on_listening))
+    """Serve one client that connects to ``host:port`` on this machine, and brings ``token`` if there is one.
+
+    Raises ConfigError for other hosts.
+    """
+    return _run(build_service, overrides, accept_one_client(host, port, on_listening, token))
 
 
 def leave(exit_code: int) -> None:

@@ -7,11 +7,9 @@ what the messages mean. LSP 3.18, "Base Protocol", header part.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
 import re
-import socket
 import sys
 import threading
 import time
@@ -19,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from completion_server.errors import ConfigError
 from completion_server.scheduling import pass_on_quickly
 
 log = logging.getLogger(__name__)
@@ -208,44 +205,3 @@ def _write_fully(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def accept_one_client(host: str, port: int, on_listening: Callable[[str, int], None] | None = None) -> ByteChannel:
-    """Listen on ``host:port`` (port 0: any free one), wait for one client and stop listening.
-
-    Raises ConfigError for an address that other machines could reach, or that cannot be used.
-    """
-    address = _loopback_address(host)
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        listener = socket.create_server((address, port), family=family, backlog=1)
-    except (OSError, OverflowError) as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error}") from error
-    with listener:
-        if on_listening is not None:
-            on_listening(address, listener.getsockname()[1])
-        client, _peer = listener.accept()
-    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return ByteChannel(client.recv, client.sendall, client.close)
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """``HOST:PORT`` (``[::1]:PORT`` for IPv6) as a pair. Raises ConfigError."""
-    host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{text!r} is not HOST:PORT, for example 127.0.0.1:7777")
-    return host.strip("[]"), int(port)
-
-
-def _loopback_address(host: str) -> str:
-    if host == "localhost":
-        return "127.0.0.1"
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ConfigError(
-            f"{host} is refused: the server listens on this machine only (127.0.0.1, ::1, localhost)"
-        )
-    return host

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from completion_server.errors import ConfigError
-from completion_server.lsp.stdio import accept_one_client, parse_address
+from completion_server.lsp.tcp import accept_one_client, parse_address
 from tests.support.raw_client import frame
 
 ROOT = Path(__file__).parents[2]

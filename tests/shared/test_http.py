@@ -17,10 +17,11 @@ from completion_server.config import Settings
 from completion_server.engine.engine import Engine
 from completion_server.engine_host.host import HostedModel, Progress
 from completion_server.engine_host.http_limits import HttpLimits
-from completion_server.engine_host.http_server import HttpOptions, parse_http_address, read_or_make_token
+from completion_server.engine_host.http_server import HttpOptions, parse_http_address
 from completion_server.engine_host.process import EngineOptions
 from completion_server.errors import ConfigError
 from completion_server.model import CausalLM
+from completion_server.shared.token_file import read_or_make_token
 from completion_server.tokenizer import StreamingDetokenizer, Tokenizer
 from tests.support import tiny_tokenizers
 from tests.support.engines import CountingModel

@@ -27,7 +27,7 @@ from completion_server.errors import ModelNotFoundError
 from completion_server.logs import configure_logging
 from completion_server.lsp.job import ReportProgress
 from completion_server.lsp.server import leave, run_stdio, run_tcp
-from completion_server.lsp.stdio import parse_address
+from completion_server.lsp.tcp import parse_address
 from completion_server.postprocess.pipeline import postprocess
 from completion_server.postprocess.place import Place
 from completion_server.request import Completion, CompletionItem, CompletionRequest, FinishReason
@@ -189,7 +189,8 @@ def main() -> None:
     configure_logging("info")
     if len(sys.argv) > 1:
         host, port = parse_address(sys.argv[1])
-        leave(run_tcp(build_service, host, port, on_listening=_announce))
+        token = sys.argv[2] if len(sys.argv) > 2 else None
+        leave(run_tcp(build_service, host, port, on_listening=_announce, token=token))
     leave(run_stdio(build_service))
 
 
