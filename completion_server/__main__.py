@@ -9,7 +9,7 @@ from completion_server.errors import EXIT_INTERRUPTED, CompletionServerError
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    if sys.argv[1:] == ["serve"]:
+    if sys.argv[1:] in (["serve"], ["serve", "--stdio"]):
         _serve()
     else:
         from completion_server.cli.app import app

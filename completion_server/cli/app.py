@@ -97,6 +97,20 @@ def serve(  # noqa: PLR0913 - one parameter per option
             " initializationOptions.",
         ),
     ] = None,
+    stdio: Annotated[bool, typer.Option("--stdio", help="Use stdin and stdout, as by default.")] = False,
+    pipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Connect to the Unix socket that the client listens at.")
+    ] = None,
+    socket: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, metavar="PORT", help="Connect to this loopback port, where the client listens."
+        ),
+    ] = None,
+    client_process_id: Annotated[
+        int | None,
+        typer.Option("--clientProcessId", min=0, metavar="PID", help="End when this process is gone."),
+    ] = None,
     model: ModelOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     offline: OfflineOption = False,
@@ -111,6 +125,8 @@ def serve(  # noqa: PLR0913 - one parameter per option
 
     if tcp is None and tcp_token_file is not None:
         raise typer.BadParameter("--tcp-token-file needs --tcp")
+    if sum((stdio, tcp is not None, pipe is not None, socket is not None)) > 1:
+        raise typer.BadParameter("only one of --stdio, --tcp, --pipe and --socket can be used")
     serve_command.run(
         None if tcp is None else serve_command.TcpChoice(tcp, tcp_token_file),
         {
@@ -121,6 +137,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
             "shared": False if no_shared else None,
         },
         log_level,
+        serve_command.ClientChoice(pipe, socket, client_process_id),
     )
 
 

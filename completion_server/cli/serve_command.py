@@ -11,8 +11,8 @@ from completion_server.config import Options, Settings
 from completion_server.errors import ConfigError
 from completion_server.logs import configure_logging
 from completion_server.lsp.job import BuildService, ReportProgress, Service
-from completion_server.lsp.server import leave, run_stdio, run_tcp
-from completion_server.lsp.tcp import parse_address
+from completion_server.lsp.server import leave, run_connected, run_stdio, run_tcp
+from completion_server.lsp.tcp import connect_to_client, parse_address
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,21 @@ class TcpChoice:
     token_file: Path | None = None
 
 
-def run(tcp: TcpChoice | None, model_options: Mapping[str, object], log_level: str | None = None) -> None:
+@dataclass(frozen=True)
+class ClientChoice:
+    """How to reach a client that listens itself, and the process to end with."""
+
+    pipe: str | None = None
+    port: int | None = None
+    process_id: int | None = None
+
+
+def run(
+    tcp: TcpChoice | None,
+    model_options: Mapping[str, object],
+    log_level: str | None = None,
+    client: ClientChoice = ClientChoice(),
+) -> None:
     """Serve until the client leaves, then end the process with the exit code that LSP asks for.
 
     ``model_options`` (names of ``ModelSettings``) and ``log_level`` win over every other source of settings; None
@@ -33,8 +47,11 @@ def run(tcp: TcpChoice | None, model_options: Mapping[str, object], log_level: s
     overrides: Options = _without_none({"log_level": log_level, "model": _without_none(model_options)})
     configure_logging(Settings().log_level)
     try:
-        if tcp is None:
-            exit_code = run_stdio(build_service, overrides)
+        if client.pipe is not None or client.port is not None:
+            channel = connect_to_client(client.pipe, client.port)
+            exit_code = run_connected(build_service, channel, overrides, client.process_id)
+        elif tcp is None:
+            exit_code = run_stdio(build_service, overrides, client.process_id)
         else:
             token = None if tcp.token_file is None else _token_in(tcp.token_file)
             host, port = parse_address(tcp.address)

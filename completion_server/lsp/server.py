@@ -306,9 +306,21 @@ def create_server(build_service: BuildService, overrides: Options | None = None)
     return CompletionLanguageServer(build_service, overrides)
 
 
-def run_stdio(build_service: BuildService, overrides: Options | None = None) -> int:
+def run_stdio(
+    build_service: BuildService, overrides: Options | None = None, client_process_id: int | None = None
+) -> int:
     """Serve one client over stdin and stdout. Returns the exit code; see ``leave``."""
-    return _run(build_service, overrides, take_over_stdio())
+    return _run(build_service, overrides, take_over_stdio(), client_process_id)
+
+
+def run_connected(
+    build_service: BuildService,
+    channel: ByteChannel,
+    overrides: Options | None = None,
+    client_process_id: int | None = None,
+) -> int:
+    """Serve the client at the other end of ``channel``. Returns the exit code; see ``leave``."""
+    return _run(build_service, overrides, channel, client_process_id)
 
 
 def run_tcp(
@@ -337,13 +349,20 @@ def leave(exit_code: int) -> None:
     os._exit(exit_code)
 
 
-def _run(build_service: BuildService, overrides: Options | None, channel: ByteChannel) -> int:
+def _run(
+    build_service: BuildService,
+    overrides: Options | None,
+    channel: ByteChannel,
+    client_process_id: int | None = None,
+) -> int:
     expect_many_switches()
     pass_on_quickly()  # the event loop; the model thread computes
 
     async def serve() -> int:
         server = create_server(build_service, overrides)
         server.on_abandoned = end_soon
+        if client_process_id is not None:
+            server.watch_parent(client_process_id)
         try:
             return await server.run(ending_with_its_input(channel))
         finally:

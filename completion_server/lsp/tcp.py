@@ -29,6 +29,7 @@ _GREETING_SECONDS = 10.0
 _MAX_GREETING_BYTES = 1 << 20
 _MAX_WAITING = 64
 _POLL_SECONDS = 0.5
+_CONNECT_SECONDS = 10.0
 _REFUSAL = {
     "code": -32600,
     "message": f"the token is missing or wrong: set {TOKEN_OPTION} in initializationOptions",
@@ -192,3 +193,23 @@ def _loopback_address(host: str) -> str:
             f"{host} is refused: the server listens on this machine only (127.0.0.1, ::1, localhost)"
         )
     return host
+
+
+def connect_to_client(pipe: str | None, port: int | None) -> ByteChannel:
+    """Connect to a client that listens: at the Unix socket ``pipe``, or at ``port`` of this machine.
+
+    LSP 3.18, "Implementation Considerations". Raises ConfigError where nobody listens.
+    """
+    try:
+        if pipe is None:
+            connection = socket.create_connection(("127.0.0.1", port or 0), timeout=_CONNECT_SECONDS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(_CONNECT_SECONDS)
+            connection.connect(pipe)
+    except (OSError, OverflowError, ValueError, AttributeError) as error:
+        where = f"port {port}" if pipe is None else f"the pipe {pipe}"
+        raise ConfigError(f"no client listens at {where}: {error}") from error
+    connection.settimeout(None)
+    return ByteChannel(connection.recv, connection.sendall, connection.close)
