@@ -16,11 +16,15 @@ from typer.core import TyperGroup
 from completion_server import __version__
 from completion_server.cli import evaluate_served_option as served_option
 from completion_server.cli.option import (
+    ClientProcessIdOption,
     CommonOptions,
     JsonOption,
     LogLevelOption,
     ModelOption,
     OfflineOption,
+    PipeOption,
+    SocketOption,
+    StdioOption,
     ThreadsOption,
     use_log_level,
 )
@@ -97,20 +101,10 @@ def serve(  # noqa: PLR0913 - one parameter per option
             " initializationOptions.",
         ),
     ] = None,
-    stdio: Annotated[bool, typer.Option("--stdio", help="Use stdin and stdout, as by default.")] = False,
-    pipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Connect to the Unix socket that the client listens at.")
-    ] = None,
-    socket: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=65535, metavar="PORT", help="Connect to this loopback port, where the client listens."
-        ),
-    ] = None,
-    client_process_id: Annotated[
-        int | None,
-        typer.Option("--clientProcessId", min=0, metavar="PID", help="End when this process is gone."),
-    ] = None,
+    stdio: StdioOption = False,
+    pipe: PipeOption = None,
+    socket: SocketOption = None,
+    client_process_id: ClientProcessIdOption = None,
     model: ModelOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     offline: OfflineOption = False,

@@ -25,6 +25,24 @@ OfflineOption = Annotated[bool, typer.Option("--offline", help="Use only what is
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, max=256, metavar="N", help="CPU threads for the model.")
 ]
+StdioOption = Annotated[bool, typer.Option("--stdio", help="Use stdin and stdout, as by default.")]
+PipeOption = Annotated[
+    str | None,
+    typer.Option("--pipe", metavar="NAME", help="Connect to the Unix socket that the client listens at."),
+]
+SocketOption = Annotated[
+    int | None,
+    typer.Option(
+        "--socket",
+        min=1,
+        max=65535,
+        metavar="PORT",
+        help="Connect to this loopback port, where the client listens.",
+    ),
+]
+ClientProcessIdOption = Annotated[
+    int | None, typer.Option("--clientProcessId", min=0, metavar="PID", help="End when this process is gone.")
+]
 LogLevelOption = Annotated[
     LogLevel | None, typer.Option("--log-level", help="What is written to stderr; default: warning.")
 ]
