@@ -108,7 +108,7 @@ def test_addresses_and_trust_are_never_read(dotted: str, agreed: bool | None) ->
     assert len(loaded.warnings) == 1
 
 
-@pytest.mark.parametrize("dotted", [name for name in NAMES if RULES[name] is not Rule.NEVER])
+@pytest.mark.parametrize("dotted", [name for name in NAMES if RULES.get(name) is not Rule.NEVER])
 def test_a_setting_applies_at_once_or_after_the_user_agreed(dotted: str) -> None:
     value = another_value(dotted)
     at_once, refused = load(dotted, value), load(dotted, value, agreed=False)
@@ -134,7 +134,7 @@ def _dotted_names(values: dict[str, Any], path: str = "") -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("dotted", [name for name in NAMES if RULES[name] is Rule.UP_TO_DEFAULT])
+@pytest.mark.parametrize("dotted", [name for name in NAMES if RULES.get(name) is Rule.UP_TO_DEFAULT])
 def test_an_amount_below_the_default_applies_at_once(dotted: str) -> None:
     default = default_of(dotted)
     assert isinstance(default, int)
