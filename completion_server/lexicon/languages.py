@@ -298,7 +298,7 @@ _WITH_TYPES = ("c", "java", "kotlin", "swift", "csharp", "dart")
 LANGUAGES: dict[str, Lexicon] = {
     **{name: Lexicon(name, rules) for name, rules in _RULES.items()},
     **{name: Lexicon(name, _RULES[name], **_TYPES) for name in _WITH_TYPES},
-    "rust": Lexicon("rust", _RULES["rust"], angle_after=r"[\w:]$", angle_inside=">'[(&*{\n\r"),
+    "rust": Lexicon("rust", _RULES["rust"], angle_after=r"[\w:]$", angle_inside=">'[(&*{0123456789\n\r"),
     "objc": Lexicon("objc", _RULES["c"], **_TYPES),
     "cpp": Lexicon("cpp", _RULES["c"], angle_after=r"(?:[\w:]|\btemplate\s*)$", angle_inside=">(:!0123456789\n\r"),
     "java": Lexicon("java", _JVM, angle_after=r"(?:[\w.]|\b(?:static|public|private|protected|final)\s)$",
