@@ -5,6 +5,7 @@ CompletionServerError
 ├── DocumentError           an edit or a position that does not fit the document
 ├── RequestError            a request that cannot be answered (unknown document, ...)
 ├── SharedEngineError       the engine of all windows cannot be started or reached, or is gone
+│   └── SharedEngineDownError   and it could not be started again
 ├── RemoteError             a model server that cannot be reached, refuses, or breaks off
 └── ModelError              anything about model files
     ├── ModelNotFoundError      no such model here, and not allowed or able to fetch it
@@ -39,6 +40,10 @@ class RequestError(CompletionServerError):
 
 class SharedEngineError(CompletionServerError):
     """The engine of all windows cannot be started or reached, or is gone."""
+
+
+class SharedEngineDownError(SharedEngineError):
+    """The engine of all windows ended and could not be started again; a user has to look."""
 
 
 class RemoteError(CompletionServerError):

@@ -48,6 +48,7 @@ from completion_server.shared.wire import (
 log = logging.getLogger(__name__)
 
 _GREETING_SECONDS = 5.0
+_FAILED_SECONDS = 5.0  # for the window that started the engine to hear why the model cannot be loaded
 _MAX_UNSENT_BYTES = 8 << 20
 
 
@@ -144,6 +145,8 @@ class EngineServer:
         """A window was greeted or has left."""
         self._watch_idleness()
         self.apply_settings()
+        if any(session.is_greeted for session in self._sessions):
+            self._finish_if_failed()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._num_sessions += 1
@@ -163,7 +166,13 @@ class EngineServer:
             self.apply_settings()
         if isinstance(announcement, LoadFailed):
             self.exit_code = 1
-            self.finish(announcement.message)
+            self._loop.call_later(0.0 if self._idle_seconds is None else _FAILED_SECONDS, self._finish_if_failed)
+            if any(session.is_greeted for session in self._sessions):
+                self._finish_if_failed()
+
+    def _finish_if_failed(self) -> None:
+        if self.host is not None and isinstance(self.host.announcement, LoadFailed):
+            self.finish(self.host.announcement.message)
 
     def _watch_idleness(self) -> None:
         if self._idle_timer is not None:

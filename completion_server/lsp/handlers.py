@@ -245,6 +245,8 @@ async def _answer(server: CompletionLanguageServer, job: Job) -> types.InlineCom
     request = job.request
     try:
         completion = await asyncio.wrap_future(job.future)
+        if completion.trace.get("is_engine_down"):
+            server.show_once(types.MessageType.Error, f"No completions: {completion.trace['reason']}")
         reply = completion_to_lsp(
             completion,
             request.document,

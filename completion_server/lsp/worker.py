@@ -18,7 +18,12 @@ from enum import Enum
 from functools import partial
 
 from completion_server.config import Settings
-from completion_server.errors import CompletionServerError, ModelError, SharedEngineError
+from completion_server.errors import (
+    CompletionServerError,
+    ModelError,
+    SharedEngineDownError,
+    SharedEngineError,
+)
 from completion_server.lsp.debounce import Debounce
 from completion_server.lsp.job import (
     BuildService,
@@ -380,7 +385,8 @@ class CompletionWorker:
             self._log_once("a request failed", error)
             is_told = isinstance(error, SharedEngineError | ModelError)  # their messages hold no text of documents
             reason = str(error) if is_told else type(error).__name__
-            completion = Completion.empty(FinishReason.ERROR, {"reason": reason})
+            is_down = isinstance(error, SharedEngineDownError)
+            completion = Completion.empty(FinishReason.ERROR, {"reason": reason, "is_engine_down": is_down})
         with self._condition:
             self._running = None
             self._refresh_status(service)

@@ -22,7 +22,7 @@ from completion_server.engine.decode import Limits
 from completion_server.engine.engine import GenerationResult
 from completion_server.engine.healing import healing_or_none
 from completion_server.engine.stopping import StopRule
-from completion_server.errors import CompletionServerError, ModelError, SharedEngineError
+from completion_server.errors import CompletionServerError, ModelError, SharedEngineDownError, SharedEngineError
 from completion_server.model import Prompt, SamplingParams
 from completion_server.request import CancellationToken, Deadline, FinishReason
 from completion_server.shared.address import EngineAddress
@@ -81,8 +81,9 @@ class SharedEngine:
         self._recovery: threading.Thread | None = None
         self._starts: deque[float] = deque()
         self._num_losses = 0
-        self._pid = 0
+        self._has_failed = False
         self._facts: dict[str, object] = {}
+        self._shown: dict[str, object] = {"pid": None, "num_losses": 0, "problem": self._problem}
 
     def connect(self, report_progress: ReportProgress) -> Ready:
         """Find the engine or start it, and wait until its model is loaded.
@@ -174,11 +175,12 @@ class SharedEngine:
             connection.send(Apply(settings.cache.prefix_cache_mb, settings.latency.prefill_chunk_ms))
 
     def status(self) -> dict[str, object]:
-        """What the engine said last, and how the connection is; asks nobody."""
-        with self._lock:
-            problem = "" if self._connection is not None else self._problem
-        shared = {"pid": self._pid, "num_losses": self._num_losses, "problem": problem}
-        return {**self._state.status, **self._facts, "shared_engine": shared}
+        """What the engine said last, and how the connection is; asks nobody.
+
+        ``shared_engine`` is one object that changes with the connection: a status that was taken before an engine
+        ended does not go on to show its process.
+        """
+        return {**self._state.status, **self._facts, "shared_engine": self._shown}
 
     def describe(self, facts: Mapping[str, object]) -> None:
         """Add ``facts`` of this window to those that ``status`` tells."""
@@ -213,9 +215,9 @@ class SharedEngine:
         with self._lock:
             if self._connection is not None:
                 return self._connection
-            problem = self._problem
+            problem, has_failed = self._problem, self._has_failed
         self._recover_soon()
-        raise SharedEngineError(problem)
+        raise SharedEngineDownError(problem) if has_failed else SharedEngineError(problem)
 
     # Connecting, and coming back
 
@@ -259,7 +261,9 @@ class SharedEngine:
         with self._lock:
             if not self._is_lost(events) and not self._closing.is_set():
                 self._earlier_cpu_seconds += self._state.cpu_seconds
-                self._connection, self._state, self._pid = connection, ready.state, pid
+                self._connection, self._state = connection, ready.state
+                self._has_failed = False
+                self._shown.update(pid=pid, problem="")
                 return ready
         connection.close()
         return None
@@ -281,7 +285,8 @@ class SharedEngine:
             if was_in_use:
                 self._connection = None
                 self._num_losses += 1
-                self._problem = "the shared engine ended and is started again"
+                self._shown.update(pid=None, num_losses=self._num_losses)
+                self._say("the shared engine ended and is started again", has_failed=False)
             is_on_purpose = was_in_use and _has_leaving(events)
             events.put(None)
         if was_in_use and not self._closing.is_set() and not is_on_purpose:
@@ -304,9 +309,11 @@ class SharedEngine:
                 if self._open(lambda _message, _fraction: None) is not None:
                     log.info("the shared engine is back")
                     return
-        except CompletionServerError as error:
+            if not self._closing.is_set():
+                log.error("%s", self._problem)
+        except Exception as error:  # noqa: BLE001 - logged, shown, and asked for again by the next request
             with self._lock:
-                self._problem = str(error)
+                self._say(f"the shared engine does not come back: {error}", has_failed=True)
             log.error("the shared engine does not come back: %s", error)
         finally:
             with self._lock:
@@ -318,12 +325,19 @@ class SharedEngine:
         while self._starts and now - self._starts[0] > _FORGIVEN_SECONDS:
             self._starts.popleft()
         if len(self._starts) >= _MAX_STARTS + 1:
-            self._problem = (
+            self._say(
                 f"the shared engine ended {len(self._starts)} times within a minute; see {self._address.log_path},"
-                " or switch model.shared off"
+                " or switch model.shared off",
+                has_failed=True,
             )
             return None
         return 0.0 if len(self._starts) < 2 else _FIRST_PAUSE * 2 ** len(self._starts)
+
+    def _say(self, problem: str, *, has_failed: bool) -> None:
+        """Why there is no engine; ``has_failed``: and it is not on its way back."""
+        if self._connection is None:
+            self._problem, self._has_failed = problem, has_failed
+            self._shown["problem"] = problem
 
 
 def _remaining(deadline: Deadline) -> float | None:

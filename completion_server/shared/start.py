@@ -18,9 +18,9 @@ import msgspec
 import completion_server
 from completion_server.config import Settings
 from completion_server.environment import for_child
-from completion_server.errors import SharedEngineError
+from completion_server.errors import ModelError, SharedEngineError
 from completion_server.settings_schema import settings_as_dict
-from completion_server.shared.address import EngineAddress, EngineFile, absolute_model
+from completion_server.shared.address import EngineAddress, EngineFile, absolute_model, address_of
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,16 @@ def connect_or_start(
     """A connection to the engine of ``address``, which is started if need be.
 
     Two windows that start one at once get the same: the second engine finds the lock taken and leaves. Raises
-    SharedEngineError when there is none in the end, or ``stop`` is set.
+    SharedEngineError when there is none in the end, or ``stop`` is set; ModelError when the model is not that of
+    ``address`` any more.
     """
     give_up_at = time.monotonic() + _START_SECONDS
     pause = _FIRST_PAUSE
     while True:
         with contextlib.suppress(SharedEngineError):
             return address.connect(_CONNECT_SECONDS)
+        if address_of(settings.model, address.directory).fingerprint != address.fingerprint:
+            raise ModelError("the files of the model have changed or are gone; restart the language server")
         said = start_engine(address, settings)
         if said == LISTENING:
             return address.connect(_CONNECT_SECONDS)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,6 +164,41 @@ def test_an_engine_killed_during_a_request(machine: Machine) -> None:
         assert trace["num_generated_tokens"] > 0, trace
     (again,) = machine.engines()
     assert again.pid != engine.pid
+
+
+def damage(path: Path) -> None:
+    """Other content, of which the name, size and time say nothing."""
+    info = path.stat()
+    path.write_bytes(b"x" * info.st_size)
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [(damage, "tokenizer.json"), (Path.unlink, "have changed"), (Path.touch, "have changed")]
+)
+def test_a_restart_that_fails_is_in_the_status_and_shown_once(
+    machine: Machine, change: Callable[[Path], None], reason: str
+) -> None:
+    client = machine.open_window()
+    ready(client)
+    (engine,) = machine.engines()
+    tokenizer = machine.model / "tokenizer.json"
+    content = tokenizer.read_bytes()
+    change(tokenizer)
+    try:
+        engine.kill()
+        give_up_at = time.monotonic() + HANG_GUARD_SECONDS
+        while reason not in (shared := client.status()["model"]["shared_engine"])["problem"]:
+            assert time.monotonic() < give_up_at, (shared, client.stderr)
+        assert shared["pid"] is None
+        for number in range(3):
+            trace = explained(client, ask_new_text(client, "x", f"file:///work/{number}.py"))
+            assert trace["finish_reason"] == "error", trace
+        client.sync()
+        told = [each["params"]["message"] for each in client.notifications if "showMessage" in each["method"]]
+        assert len([each for each in told if reason in each]) == 1, told
+    finally:
+        tokenizer.write_bytes(content)
 
 
 def test_an_engine_that_hangs_costs_no_reply(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from completion_server.config import Settings
-from completion_server.errors import ModelError, SharedEngineError
+from completion_server.errors import ModelError, SharedEngineDownError, SharedEngineError
 from completion_server.shared import engine as shared_engine
 from completion_server.shared.address import EngineAddress, EngineFile
 from completion_server.shared.engine import SharedEngine
@@ -71,6 +72,45 @@ def test_a_window_stops_starting_an_engine_that_keeps_ending_and_tries_again_lat
         monkeypatch.setattr(shared_engine, "_FORGIVEN_SECONDS", -1.0)  # as if the minute were over
         wait_for_problem(engine, "")
         assert generate(engine, PROMPT).generations  # type: ignore[arg-type]
+        engine.close()
+
+
+def test_a_status_taken_before_does_not_show_a_dead_process(tmp_path: Path) -> None:
+    """The language server keeps the last status until there is work again."""
+    with engine_in_thread(tmp_path) as address:
+        engine = SharedEngine(address, Settings())
+        assert engine.status()["shared_engine"]["pid"] is None  # type: ignore[index]
+        engine.connect(lambda _message, _fraction: None)
+        taken = dict(engine.status())
+        assert taken["shared_engine"]["pid"] == os.getpid()  # type: ignore[index]
+        engine.close()
+    pause = threading.Event()
+    for _ in range(HANG_GUARD_SECONDS * 100):
+        if taken["shared_engine"]["pid"] is None:  # type: ignore[index]
+            break
+        pause.wait(0.01)
+    assert taken["shared_engine"]["problem"]  # type: ignore[index]
+    assert taken["shared_engine"]["num_losses"] == 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "error", [ModelError("no weights"), SharedEngineError("no fork"), OSError("x"), ValueError()]
+)
+def test_a_restart_that_fails_is_told_from_one_that_is_under_way(
+    tmp_path: Path, doomed: Doomed, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_arguments: object) -> object:
+        raise error
+
+    with engine_in_thread(tmp_path) as address:
+        engine = SharedEngine(address, Settings())
+        engine.connect(lambda _message, _fraction: None)
+        monkeypatch.setattr(shared_engine, "connect_or_start", fail)
+        stop_engine(address)
+        wait_for_problem(engine, f"does not come back: {error}")
+        with pytest.raises(SharedEngineDownError):
+            generate(engine, PROMPT)  # type: ignore[arg-type]
+        assert engine.status()["shared_engine"]["pid"] is None  # type: ignore[index]
         engine.close()
 
 
