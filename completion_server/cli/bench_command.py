@@ -19,6 +19,13 @@ from completion_server.cli.option import (
     use_log_level,
 )
 
+SharedOption = Annotated[
+    bool,
+    typer.Option(
+        "--shared/--no-shared", help="The model in a process of its own, as for editors, or in the server's."
+    ),
+]
+
 app = typer.Typer(help="Measure this server on this machine.", no_args_is_help=True)
 
 
@@ -135,6 +142,61 @@ def bench_team(  # noqa: PLR0913 - one parameter per option
     remote = {"dialect": dialect, "model": remote_model, "tokenizer": tokenizer, "fimFormat": fim_format}
     task = command.TeamTask(url, numbers, plan, remote, timeout_ms, tuple(server_pid or ()), source, user_keys)
     command.run_team(task, as_json=as_json)
+
+
+@app.command("soak")
+def bench_soak(  # noqa: PLR0913 - one parameter per option
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long to type.")] = 60.0,
+    idle_seconds: Annotated[
+        float, typer.Option(min=1, help="How long the idle server is watched in the end.")
+    ] = 60.0,
+    pace: replay_option.PaceOption = 1.0,
+    seed: replay_option.SeedOption = 1,
+    shared: SharedOption = True,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Type for long into six documents: memory, descriptors, threads, replies, and CPU when idle.
+
+    Ends with 1 when memory grows by 2 % or more after the first sixth of the time, descriptors or threads grow, a
+    request is not answered exactly once, or the idle server uses the CPU. The last line of stdout is one JSON
+    object; with --json it is the only one.
+    """
+    from completion_server.cli import bench_endurance_command as command
+    from completion_server.evaluation.soak import SoakPlan
+
+    use_log_level(log_level)
+    plan = SoakPlan(minutes * 60, idle_seconds, pace=pace, seed=seed)
+    command.run_soak(CommonOptions(model, offline, threads), plan, is_shared=shared, as_json=as_json)
+
+
+@app.command("load")
+def bench_load(  # noqa: PLR0913 - one parameter per option
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to ask.")] = 5.0,
+    rate: Annotated[float, typer.Option(min=1, help="Edits, and requests after them, in a second.")] = 50.0,
+    cancelled: Annotated[float, typer.Option(min=0, max=1, help="Share of requests that are cancelled.")] = 0.3,
+    seed: replay_option.SeedOption = 1,
+    shared: SharedOption = True,
+    model: ModelOption = None,
+    offline: OfflineOption = False,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Ask at a steady rate, with cancels: how long an edit waits until it is applied.
+
+    Ends with 1 when one edit in a hundred waits for 5 ms or longer, or a request is not answered exactly once. The
+    last line of stdout is one JSON object; with --json it is the only one.
+    """
+    from completion_server.cli import bench_endurance_command as command
+    from completion_server.evaluation.steady_load import LoadPlan
+
+    use_log_level(log_level)
+    plan = LoadPlan(minutes * 60, rate, cancelled, seed=seed)
+    command.run_load(CommonOptions(model, offline, threads), plan, is_shared=shared, as_json=as_json)
 
 
 @app.command("forward")

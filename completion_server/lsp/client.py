@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,10 +46,42 @@ class InlineReply:
     elapsed_ms: float
 
 
+@dataclass(frozen=True)
+class ReplyCounts:
+    """Requests by how often the server has replied to them. Each must have one reply in the end."""
+
+    num_requests: int
+    num_unanswered: int
+    num_answered_twice: int
+    num_unknown: int
+    """Replies to requests that were never made."""
+
+
 class _ClientProtocol(LanguageServerProtocol):
-    """pygls' protocol; a reply to a request that was given up meanwhile is dropped."""
+    """pygls' protocol; a reply to a request that was given up meanwhile is counted and dropped."""
+
+    def __init__(self, server: Any, converter: Any) -> None:
+        super().__init__(server, converter)
+        self.unanswered: set[Any] = set()
+        self.num_requests = 0
+        self.surplus: Counter[str] = Counter()
+
+    def note_request(self) -> int:
+        """The id of the next request: 1, 2, 3 ..."""
+        self.num_requests += 1
+        self.unanswered.add(self.num_requests)
+        return self.num_requests
+
+    def _count_reply(self, message_id: Any) -> None:
+        if message_id in self.unanswered:
+            self.unanswered.discard(message_id)
+        elif isinstance(message_id, int) and 0 < message_id <= self.num_requests:
+            self.surplus["twice"] += 1
+        else:
+            self.surplus["unknown"] += 1
 
     def _handle_response(self, msg_id: Any, result: Any = None, error: Any = None) -> None:
+        self._count_reply(msg_id)
         future = self._request_futures.get(msg_id)
         if future is not None and future.done():
             self._request_futures.pop(msg_id, None)
@@ -101,7 +133,6 @@ class EditorClient:
         self._configuration = dict(configuration or {})
         self._on_progress = on_progress or _ignore_progress
         self._versions: dict[str, int] = {}
-        self._ids = itertools.count(1)
         self._register_features()
 
     @classmethod
@@ -133,6 +164,18 @@ class EditorClient:
             yield editor
         finally:
             await editor._leave()
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
+    @property
+    def reply_counts(self) -> ReplyCounts:
+        """Whether every request so far was answered, and once."""
+        protocol = self._protocol
+        surplus = protocol.surplus
+        return ReplyCounts(protocol.num_requests, len(protocol.unanswered), surplus["twice"], surplus["unknown"])
 
     def open(self, uri: str, text: str, language_id: str = "python") -> None:
         """Open a document as version 1."""
@@ -192,10 +235,16 @@ class EditorClient:
         settings = {EDITOR_SECTION: self._configuration}
         self._client.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings))
 
+    @property
+    def _protocol(self) -> _ClientProtocol:
+        protocol = self._client.protocol
+        assert isinstance(protocol, _ClientProtocol)
+        return protocol
+
     async def _request(self, method: str, params: Any) -> Any:
         if self._reading.done():
             raise CompletionServerError(_ENDED)
-        message_id = next(self._ids)
+        message_id = self._protocol.note_request()
         try:
             return await self._client.protocol.send_request_async(method, params, message_id)
         except asyncio.CancelledError:
