@@ -26,6 +26,7 @@ from completion_server.request import CompletionItem, TriggerKind
 _MAX_RSS_PERCENT = 2.0
 _MAX_IDLE_PERCENT = 0.5  # what is shown as 0 %
 _MAX_LINES = 4
+_MAX_REPLY_SECONDS = 30.0
 _SETTINGS: tuple[Mapping[str, Any], ...] = (
     {},
     {"generation": {"automaticMaxTokens": 32}},
@@ -264,7 +265,9 @@ class _Typist:
     async def _ask_on_request(self, document: LongDocument) -> None:
         line = self._rng.randrange(len(document.lines))
         position = Position(line, len(document.lines[line].rstrip("\r\n")))
-        await self._editor.inline_completion(document.uri, position, TriggerKind.INVOKED)
+        asking = asyncio.ensure_future(self._editor.inline_completion(document.uri, position, TriggerKind.INVOKED))
+        await asyncio.wait({asking}, timeout=_MAX_REPLY_SECONDS)
+        await self._withdraw(asking)
 
     async def _configure(self, _document: LongDocument) -> None:
         self._editor.configure({**self._settings, **self._rng.choice(_SETTINGS)})

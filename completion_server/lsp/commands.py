@@ -122,6 +122,7 @@ def _describe(
     }
     if with_measurements:
         result["cancel_to_idle_ms"] = list(worker.cancel_to_idle_ms)
+        result["change_wait_ms"] = [round(elapsed_ms, 3) for elapsed_ms in server.change_wait_ms]
     if with_documents:
         result["documents"] = server.documents.describe()
     return result

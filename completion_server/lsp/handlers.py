@@ -174,6 +174,7 @@ def did_change(server: CompletionLanguageServer, params: types.DidChangeTextDocu
     is_known = server.documents.change(document.uri, document.version, params.content_changes)
     if is_known and params.content_changes:
         server.worker.withdraw_document(document.uri, "the text has changed")
+    server.change_wait_ms.append((time.monotonic() - server.protocol.arrived_at) * 1000)
 
 
 def did_close(server: CompletionLanguageServer, params: types.DidCloseTextDocumentParams) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 SERVER_NAME = "completion-server"
 _MAX_TRACES = 64
+_MAX_CHANGE_WAITS = 1000
 
 
 class CompletionLanguageServer(LanguageServer):
@@ -62,6 +63,8 @@ class CompletionLanguageServer(LanguageServer):
         self.is_paused = False
         self.folders = Folders()
         self.last_latency_ms: float | None = None
+        self.change_wait_ms: deque[float] = deque(maxlen=_MAX_CHANGE_WAITS)
+        """From having read an edit's last byte to having applied it, for the last edits."""
         self.num_requests = 0
         self.worker = CompletionWorker(
             build_service,
