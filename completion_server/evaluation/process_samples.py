@@ -111,7 +111,7 @@ def cpu_seconds(pid: int) -> dict[str, float]:
 
 
 def _num_descriptors(process: psutil.Process) -> int:
-    count: int = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
+    count: int = getattr(process, "num_fds" if hasattr(process, "num_fds") else "num_handles")()
     return count
 
 
