@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STAGES = ("queue", "completion_cache", "context", "prompt", "prefill", "decode", "postprocess", "gate")
+STAGES = ("queue", "completion_cache", "trigger", "context", "prompt", "prefill", "decode", "postprocess", "gate")
 """In the order in which a request passes them."""
 _TEXT_ATTRIBUTES = frozenset(
     {"kind", "trigger", "mode", "trigger_reason", "finish_reason", "stop_rule", "reason", "request_id"}
