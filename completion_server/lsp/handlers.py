@@ -112,6 +112,9 @@ def _without_token(options: Any) -> Any:
 
 async def initialized(server: CompletionLanguageServer, _params: types.InitializedParams) -> None:
     """Ask for the settings, then load the model; a client that does not answer gets the defaults meanwhile."""
+    if server.is_initialized:
+        return
+    server.is_initialized = True
     pull = asyncio.ensure_future(_pull_configuration(server))
     try:
         server.spawn(_register_for_configuration_changes(server))

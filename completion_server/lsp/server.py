@@ -78,6 +78,8 @@ class CompletionLanguageServer(LanguageServer):
         """Called on any thread when the client's process is gone."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished = asyncio.Event()
+        self.is_initialized = False
+        """The client has sent ``initialized``, which it may do once."""
         self._may_load = False
         self._progress: LoadingProgress | None = None
         self._loading_message: tuple[str, float | None] = ("", None)
