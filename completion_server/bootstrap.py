@@ -83,7 +83,7 @@ def _build_remote_service(
 
     progress("connecting to the model server", None)
     engine, prompts = build_remote(settings)
-    # It shows no snippets, but it knows which documents are nobody's business.
+    # It shows no snippets, but it knows which documents are excluded.
     return CompletionService(engine, prompts, settings, context or ContextCollector(), gate=_gate(settings))
 
 
@@ -189,7 +189,7 @@ def _gate(settings: Settings) -> Gate:
     try:
         calibration = packaged_calibration(origin_of(name))
     except Exception as error:  # noqa: BLE001 - nothing that is optional keeps a model from being loaded
-        _log.error("what appears by itself is not filtered: %s", error)
+        _log.error("automatic suggestions are not filtered: %s", error)
         calibration = None
     shift = 0.0
     if settings.log.acceptance and calibration is not None:

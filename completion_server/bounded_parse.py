@@ -74,7 +74,7 @@ def parse_file(parser: Any, data: bytes) -> Any:
 
 
 def _is_plausible(data: bytes) -> bool:
-    """Whether ``data`` may be what somebody has written."""
+    """Whether ``data`` looks like a file that a person or a program wrote."""
     size = len(data)
     if size < _MIN_CHECKED_BYTES:
         return True

@@ -79,7 +79,7 @@ class CompletionService:
     def recall(self, request: CompletionRequest) -> Completion | None:
         """The answer to ``request`` if it is known already; may be called from any thread, and takes no time.
 
-        So nothing is scanned or parsed here, and no file is read.
+        So nothing is parsed here and no file is read. Only the line around the cursor is searched for secrets.
         """
         window = LineWindow.of(request)
         try:

@@ -49,7 +49,7 @@ class IgnoreRules:
     def __init__(
         self, root: Path, clock: Callable[[], float] = time.monotonic, *, is_workspace: bool = True
     ) -> None:
-        """``is_workspace``: the user opened ``root``, so its ignore files count whoever owns them."""
+        """``is_workspace``: the user opened ``root``, so its ignore files count for every owner."""
         self._root = root
         self._is_workspace = is_workspace
         self._clock = clock

@@ -29,7 +29,7 @@ NUM_DOCUMENTS = 6
 
 @dataclass(frozen=True)
 class LongDocument:
-    """A document of a long run, as it is when nobody has typed into it."""
+    """A document of a long run, before anything is typed into it."""
 
     uri: str
     language_id: str

@@ -1,7 +1,7 @@
 """One client over TCP on this machine, and the token by which it is known among the programs of other users.
 
-A port of this machine is open to every user of it. With a token the server looks at the first message of whoever
-connects: ``initialize`` has to carry the token in its ``initializationOptions``, which every editor can set.
+A port of this machine is open to every user of it. With a token the server looks at the first message of each
+connection: ``initialize`` has to carry the token in its ``initializationOptions``, which every editor can set.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _accept_with_token(listener: socket.socket, token: str) -> tuple[socket.sock
 
 
 class _Door:
-    """Those who have not said who they are. One that is slow delays nobody."""
+    """Connections that have not said who they are. A slow one does not delay the others."""
 
     def __init__(self, selector: selectors.BaseSelector, token: str) -> None:
         self._selector = selector
@@ -198,7 +198,7 @@ def _loopback_address(host: str) -> str:
 def connect_to_client(pipe: str | None, port: int | None) -> ByteChannel:
     """Connect to a client that listens: at the Unix socket ``pipe``, or at ``port`` of this machine.
 
-    LSP 3.18, "Implementation Considerations". Raises ConfigError where nobody listens.
+    LSP 3.18, "Implementation Considerations". Raises ConfigError where no client listens.
     """
     try:
         if pipe is None:

@@ -10,9 +10,6 @@ from completion_server.secrets_filter.values import Telling, entropy_bits, is_pl
 _KEY_KIND = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?"
 _KEY_BLOCK = re.compile(rf"-----BEGIN {_KEY_KIND}-----(.*?)(?:-----END {_KEY_KIND}-----|\Z)", re.DOTALL)
 _KEY_END = re.compile(rf"-----END {_KEY_KIND}-----")
-_PUTTY_BLOCK = re.compile(
-    r"^(?:Private-Lines|Private-MAC|Private-Hash):[^\n]*\n?(.*?)(?=^Private-|\Z)", re.M | re.S
-)
 _PUTTY_MAC = re.compile(r"^Private-(?:MAC|Hash):[ \t]*([0-9a-fA-F]+)", re.MULTILINE)
 _KEY_LINE = re.compile(r"[ \t]*([A-Za-z0-9+/]{64,76}={0,2})[ \t]*\r?\n?")
 """A line of a key's body alone: a window may begin and end inside of it."""

@@ -112,7 +112,7 @@ def is_secret_value(value: str, telling: Telling, *, is_quoted: bool) -> bool:
 
 
 def _is_location(value: str) -> bool:
-    """An address or a path. A password in an address is found by itself."""
+    """An address or a path. A password inside of an address is found by another rule."""
     if len(value) > 400 or _LOCATION.fullmatch(value) is None:
         return False
     return "://" in value or not is_random(value, 36)
